@@ -1,0 +1,3 @@
+//! The `moestro` command.
+
+fn main() {}

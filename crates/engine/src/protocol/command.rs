@@ -1,0 +1,111 @@
+//! Messages to the engine.
+
+use std::path::PathBuf;
+
+use moestro_text::Message;
+use serde::{Deserialize, Serialize};
+
+/// One request to a running engine. `id` is chosen by the caller and returned in
+/// every event that answers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// Replaces the loaded model, if any. Answered by `LoadProgress`*, then `Loaded` or `Failed`.
+    Load { id: u64, request: LoadRequest },
+    /// Frees the model and its session. Answered by `Unloaded`.
+    Unload { id: u64 },
+    /// Answered by `PrefillProgress`*, `Token`*, then `Finished` or `Failed`.
+    Generate { id: u64, request: GenerateRequest },
+    /// Stops the load or generation with this id. It then ends as `Finished`
+    /// with reason `cancelled`, or `Failed` with kind `cancelled` for a load.
+    Cancel { id: u64 },
+    /// Applies budgets and slots between two tokens, without reload. Answered by `Configured`.
+    Configure { id: u64, memory: MemorySettings },
+    /// Works out a placement without applying it: for `model`, or for the loaded
+    /// model when that is `None`. Answered by `Planned`.
+    Plan { id: u64, model: Option<PathBuf>, memory: MemorySettings },
+    /// Starts sending `Snapshot` at this rate (0 stops, 20 is the most).
+    Watch { hz: f32 },
+    /// Ends the engine after the current token.
+    Shutdown,
+}
+
+/// Which model to load, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct LoadRequest {
+    /// A GGUF file or a Hugging Face folder.
+    pub model: PathBuf,
+    #[serde(default)]
+    pub memory: MemorySettings,
+    /// Worker threads; `None` uses the physical cores.
+    #[serde(default)]
+    pub threads: Option<usize>,
+}
+
+/// What the person allows the engine to use. `None` lets the engine choose.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct MemorySettings {
+    /// Bytes of VRAM for weights, state and expert slots.
+    #[serde(default)]
+    pub vram_budget: Option<u64>,
+    /// Bytes of RAM for the same.
+    #[serde(default)]
+    pub ram_budget: Option<u64>,
+    /// Expert slots per layer in the fastest tier that holds experts. The RAM
+    /// budget still bounds them.
+    #[serde(default)]
+    pub experts_per_layer: Option<usize>,
+    /// Tokens of context to reserve memory for.
+    #[serde(default)]
+    pub context: Option<usize>,
+}
+
+/// One answer to write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct GenerateRequest {
+    pub prompt: Prompt,
+    #[serde(default)]
+    pub sampling: SamplingOverrides,
+    /// `None` writes until the model stops or the context is full.
+    #[serde(default)]
+    pub max_tokens: Option<usize>,
+    /// Texts that end the answer; they are never part of it.
+    #[serde(default)]
+    pub stop: Vec<String>,
+}
+
+/// What the model is asked to continue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Prompt {
+    /// A conversation, rendered through the model's chat template.
+    Chat {
+        #[cfg_attr(feature = "typescript", ts(type = "Array<{ role: string, content: string }>"))]
+        messages: Vec<Message>,
+    },
+    /// Text taken as it is.
+    Raw { text: String },
+    /// Token ids taken as they are.
+    Tokens { ids: Vec<u32> },
+}
+
+/// Sampling settings of one request; what is `None` comes from the model's
+/// `generation_config`, else from the app's defaults.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[serde(default)]
+pub struct SamplingOverrides {
+    pub temperature: Option<f32>,
+    pub top_k: Option<u32>,
+    pub top_p: Option<f32>,
+    pub min_p: Option<f32>,
+    pub repetition_penalty: Option<f32>,
+    pub presence_penalty: Option<f32>,
+    pub frequency_penalty: Option<f32>,
+    pub seed: Option<u64>,
+}

@@ -1,0 +1,166 @@
+//! Where every byte lives: hardware, placement and live snapshots.
+
+use serde::{Deserialize, Serialize};
+
+/// What this machine has. Read once at start; `available` figures move.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct Hardware {
+    pub cpu: String,
+    pub physical_cores: usize,
+    pub logical_cores: usize,
+    /// Instruction sets that the kernels can use, best last: `AVX2`, `AVX-512`, `VNNI`.
+    pub cpu_features: Vec<String>,
+    /// Instruction set the kernels run with.
+    pub kernels: String,
+    /// Bytes; the memory limit of the container or slice if that is smaller.
+    pub ram_total: u64,
+    pub ram_available: u64,
+    pub gpus: Vec<GpuInfo>,
+    /// Why no GPU is used, in words for the person; empty if one is.
+    pub gpu_note: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct GpuInfo {
+    pub name: String,
+    pub vram_total: u64,
+    pub vram_free: u64,
+    pub driver: String,
+}
+
+/// Where bytes can live, fastest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    Vram,
+    Ram,
+    Disk,
+}
+
+/// A part of the model or of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    Embeddings,
+    Attention,
+    DeltaNet,
+    Routers,
+    Norms,
+    SharedExperts,
+    /// Feed-forward blocks of layers without experts.
+    DenseMlp,
+    OutputHead,
+    /// KV cache and DeltaNet state for the reserved context, snapshots included.
+    SessionState,
+    Activations,
+    ExpertSlots,
+    /// Experts without a slot.
+    RemainingExperts,
+}
+
+/// One line of the placement table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct PlacementRow {
+    pub component: Component,
+    pub tier: Tier,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct TierUse {
+    pub tier: Tier,
+    /// Bytes allowed; for the disk, the size of the model's files.
+    pub budget: u64,
+    pub used: u64,
+}
+
+/// The answer to "what goes where" for one model, one machine, one set of settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct Placement {
+    pub rows: Vec<PlacementRow>,
+    pub tiers: Vec<TierUse>,
+    /// Expert slots in each MoE layer.
+    pub experts_per_layer: usize,
+    /// Experts that each MoE layer has.
+    pub experts_total: usize,
+    /// Least and most slots per layer that the RAM budget allows.
+    pub experts_min: usize,
+    pub experts_max: usize,
+    /// Least RAM budget that works, and the most that is of use.
+    pub ram_min: u64,
+    pub ram_max: u64,
+    pub context: usize,
+    pub max_context: usize,
+    /// Does it work at all? If not, `notes` says what to change.
+    pub fits: bool,
+    /// Sentences for the person: what was cut back and why.
+    pub notes: Vec<String>,
+    /// Why the VRAM slider cannot be used; empty if it can.
+    pub vram_note: String,
+    /// The settings this placement came from.
+    pub settings: super::MemorySettings,
+}
+
+/// The state of memory at one moment, sent while someone watches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct MemorySnapshot {
+    /// Since the engine started.
+    pub time_ms: u64,
+    /// Bytes in use now, by component and tier.
+    pub rows: Vec<PlacementRow>,
+    pub tiers: Vec<TierUse>,
+    /// Resident bytes of the engine process.
+    pub process_bytes: u64,
+    pub ram_available: u64,
+    /// One entry per MoE layer.
+    pub layers: Vec<LayerResidency>,
+    /// One byte per expert, MoE layers x experts row-major, as base64: bit 7 set
+    /// if resident in RAM, bit 6 in VRAM, the low six bits how much it was used
+    /// lately (0 never, 63 in this very token).
+    pub heat: String,
+    pub totals: Totals,
+    /// Over the last second of decode; 0 while idle.
+    pub tokens_per_second: f64,
+    /// Share of expert uses served from a slot over the last second of work, 0 to 1.
+    pub hit_rate: f64,
+    pub generating: bool,
+    pub context_used: usize,
+    pub context: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct LayerResidency {
+    /// Layer number in the model.
+    pub layer: usize,
+    pub slots: usize,
+    pub resident: usize,
+    pub hits: u64,
+    pub misses: u64,
+    pub bytes_read: u64,
+    pub wait_us: u64,
+}
+
+/// Counters since the model was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct Totals {
+    /// Routed expert uses (one per token, layer and chosen expert).
+    pub uses: u64,
+    /// Expert fetches that found a slot.
+    pub hits: u64,
+    /// Expert fetches that had to read the disk.
+    pub misses: u64,
+    pub bytes_read: u64,
+    /// Time decode and prefill waited for expert reads.
+    pub wait_us: u64,
+    pub tokens: u64,
+}

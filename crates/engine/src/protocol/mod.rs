@@ -1,0 +1,16 @@
+//! What goes in and comes out of a running engine: commands and events as plain
+//! serialisable messages. One JSON object per line when they cross a process
+//! boundary. Sizes are bytes, times are milliseconds unless a name says otherwise.
+
+mod command;
+mod event;
+mod memory;
+
+pub use command::{Command, GenerateRequest, LoadRequest, MemorySettings, Prompt, SamplingOverrides};
+pub use event::{
+    Event, Failure, FailureKind, FinishReason, GenerationStats, LoadStage, ModelInfo, ModelSource,
+};
+pub use memory::{
+    Component, GpuInfo, Hardware, LayerResidency, MemorySnapshot, Placement, PlacementRow, Tier,
+    TierUse, Totals,
+};

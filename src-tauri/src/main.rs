@@ -1,0 +1,3 @@
+//! Desktop entry point.
+
+fn main() {}
