@@ -107,13 +107,13 @@ MOE_TINY = qwen3_moe(
 
 # K-quants need rows of 256, so every matrix of the two models below has an inner size of 256.
 NEXT_TYPES = qwen3_next(
-    hidden_size=256, num_hidden_layers=4, num_experts=8, num_experts_per_tok=2,
+    hidden_size=256, num_hidden_layers=5, num_experts=4, num_experts_per_tok=2,
     moe_intermediate_size=256, shared_expert_intermediate_size=256,
     head_dim=64, num_attention_heads=4, num_key_value_heads=2,
     linear_key_head_dim=32, linear_value_head_dim=32, linear_num_key_heads=4, linear_num_value_heads=8,
 )  # fmt: skip
 
 MOE_TYPES = qwen3_moe(
-    hidden_size=256, num_hidden_layers=2, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=256,
+    hidden_size=256, num_hidden_layers=2, num_experts=5, num_experts_per_tok=2, moe_intermediate_size=256,
     head_dim=64, num_attention_heads=4, num_key_value_heads=2,
 )  # fmt: skip

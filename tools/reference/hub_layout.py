@@ -51,10 +51,8 @@ def from_hub(hub, model):
         elif fused[2] == "down_proj":
             value = torch.stack([take(f"{fused[1]}.{e}.down_proj.weight") for e in range(len(target))])
         else:
-            parts = (("gate_proj", "up_proj") for _ in range(len(target)))
-            value = torch.stack([
-                torch.cat([take(f"{fused[1]}.{e}.{part}.weight") for part in pair]) for e, pair in enumerate(parts)
-            ])  # fmt: skip
+            experts = (f"{fused[1]}.{e}." for e in range(len(target)))
+            value = torch.stack([torch.cat([take(e + "gate_proj.weight"), take(e + "up_proj.weight")]) for e in experts])
         if value.shape != target.shape:
             raise ValueError(f"{name}: {tuple(value.shape)} instead of {tuple(target.shape)}")
         state[name] = value
