@@ -1,0 +1,71 @@
+import { Marked, type RendererObject, type Token, type TokensList } from 'marked';
+import { escapeHtml } from './escape';
+import { highlight } from './highlight';
+import { sanitize } from './sanitize';
+
+/** An address as text: it can be read and copied, not followed. */
+function address(href: string): string {
+  return `<span class="address">${escapeHtml(href)}</span>`;
+}
+
+// What a model writes is data. HTML in it is shown as text, images and links as
+// words with their address, so that no answer can load, open or run anything.
+const renderer: RendererObject = {
+  html({ text, block }) {
+    return block ? `<p class="raw">${escapeHtml(text.trimEnd())}</p>` : escapeHtml(text);
+  },
+  image({ href, text }) {
+    return `<span class="image">${escapeHtml(text)} ${address(href)}</span>`;
+  },
+  link({ href, tokens }) {
+    const label = this.parser.parseInline(tokens);
+    const shown = tokens.map((token) => token.raw).join('');
+    if (shown === href || `mailto:${shown}` === href) return address(shown);
+    return `<span class="link" title="${escapeHtml(href)}">${label}</span> ${address(href)}`;
+  },
+  checkbox({ checked }) {
+    return checked ? '☑ ' : '☐ ';
+  },
+  code({ text, lang }) {
+    return `<pre><code>${highlight(text, language(lang))}</code></pre>`;
+  },
+  table(token) {
+    const row = (cells: typeof token.header, tag: 'th' | 'td') =>
+      `<tr>${cells
+        .map((cell) => {
+          const align = cell.align ? ` align="${cell.align}"` : '';
+          return `<${tag}${align}>${this.parser.parseInline(cell.tokens)}</${tag}>`;
+        })
+        .join('')}</tr>`;
+    const body = token.rows.map((cells) => row(cells, 'td')).join('');
+    return `<div class="table"><table><thead>${row(token.header, 'th')}</thead><tbody>${body}</tbody></table></div>`;
+  },
+};
+
+const marked = new Marked({ gfm: true, breaks: true, renderer });
+
+/** First word after the fence: `rust,ignore` and `rust title=x` are `rust`. */
+export function language(info: string | undefined): string {
+  return /^[^\s,{]*/.exec(info ?? '')?.[0].toLowerCase() ?? '';
+}
+
+export type Links = TokensList['links'];
+
+/** Top-level blocks of `source`; `links` holds the link targets that came before, and is added to. */
+export function lex(source: string, links: Links): Token[] {
+  const lexer = new marked.Lexer(marked.defaults);
+  Object.assign(lexer.tokens.links, links);
+  const tokens = lexer.lex(source);
+  Object.assign(links, tokens.links);
+  return tokens;
+}
+
+/** One block as safe HTML. */
+export function render(token: Token): string {
+  return sanitize(marked.parser([token]));
+}
+
+/** Safe HTML of something that is no Markdown at all. */
+export function plain(source: string): string {
+  return sanitize(`<p class="raw">${escapeHtml(source)}</p>`);
+}

@@ -1,0 +1,20 @@
+import type { SamplingOverrides } from '../bindings/SamplingOverrides';
+
+interface Range {
+  name: keyof SamplingOverrides;
+  min: number;
+  max: number;
+  step: number;
+}
+
+/** What the engine accepts, in the order of the page. */
+export const samplingRanges: readonly Range[] = [
+  { name: 'temperature', min: 0, max: 5, step: 0.05 },
+  { name: 'top_p', min: 0, max: 1, step: 0.01 },
+  { name: 'top_k', min: 0, max: 100_000, step: 1 },
+  { name: 'min_p', min: 0, max: 1, step: 0.01 },
+  { name: 'repetition_penalty', min: 0.1, max: 5, step: 0.05 },
+  { name: 'presence_penalty', min: -2, max: 2, step: 0.05 },
+  { name: 'frequency_penalty', min: -2, max: 2, step: 0.05 },
+  { name: 'seed', min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 },
+];

@@ -1,0 +1,96 @@
+import { createContext } from 'svelte';
+import type { Api } from '../api';
+import type { DesktopEvent } from '../bindings/DesktopEvent';
+import { sentence } from '../sentence';
+import { ChatState } from './chat.svelte';
+import { EngineState } from './engine.svelte';
+import { LibraryState } from './library.svelte';
+import { MemoryState } from './memory.svelte';
+import { ModelState } from './model.svelte';
+import { PageState } from './page.svelte';
+import { SettingsState } from './settings.svelte';
+
+/** A window that was reloaded over a running engine hears of its model within this time. */
+const REPLAY_MS = 80;
+
+/** All the state of the window; made once and handed down. */
+export class AppState {
+  readonly page = new PageState();
+  readonly engine: EngineState;
+  readonly settings: SettingsState;
+  readonly library: LibraryState;
+  readonly model: ModelState;
+  readonly memory: MemoryState;
+  readonly chat: ChatState;
+
+  readonly #api: Api;
+  #began = false;
+
+  constructor(api: Api, storage: Storage) {
+    this.#api = api;
+    this.engine = new EngineState(api);
+    this.settings = new SettingsState(api);
+    this.library = new LibraryState(api, this.settings);
+    this.model = new ModelState(this.engine, this.settings, (path) => this.#loaded(path));
+    this.memory = new MemoryState(this.engine, (memory) => {
+      if (this.model.path !== null) this.settings.setMemory(this.model.path, memory);
+    });
+    this.chat = new ChatState(this.engine, this.settings, storage);
+  }
+
+  async begin(): Promise<void> {
+    await this.settings.load();
+    await this.library.refresh();
+    try {
+      await this.#api.subscribe((event) => this.receive(event));
+      await this.engine.start();
+    } catch (error) {
+      this.engine.status = 'stopped';
+      this.engine.exit ??= { message: sentence(error), code: null, signal: null };
+    }
+  }
+
+  receive(event: DesktopEvent): void {
+    this.engine.receive(event);
+    this.model.receive(event);
+    this.memory.receive(event);
+    this.chat.receive(event);
+    if (event.type === 'engine' && event.event.type === 'ready' && !this.#began) {
+      this.#began = true;
+      setTimeout(() => void this.#loadFirst(), REPLAY_MS);
+    }
+  }
+
+  /** Loads `path` in place of the present model; a running answer is stopped first. */
+  async load(path: string): Promise<void> {
+    await this.chat.stop();
+    this.memory.clear();
+    await this.model.load(path);
+  }
+
+  async unload(): Promise<void> {
+    await this.chat.stop();
+    await this.model.unload();
+  }
+
+  /** The person's way out after the engine stopped. */
+  async loadAgain(): Promise<void> {
+    if (this.model.path === null) this.model.path = this.library.first();
+    await this.model.loadAgain();
+  }
+
+  async #loadFirst(): Promise<void> {
+    if (!this.settings.value.load_on_start || this.model.phase !== 'none') return;
+    const path = this.library.first();
+    if (path !== null) await this.model.load(path);
+  }
+
+  #loaded(path: string): void {
+    const demo = this.library.isDemo(path);
+    const known = this.library.entries.some((entry) => entry.path === path);
+    this.settings.remember(path, demo);
+    if (!known) void this.settings.saveNow().then(() => this.library.refresh());
+  }
+}
+
+export const [app, setApp] = createContext<AppState>();

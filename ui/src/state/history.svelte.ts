@@ -1,0 +1,36 @@
+import type { MemorySnapshot } from '../bindings/MemorySnapshot';
+
+export const HISTORY_MS = 120_000;
+/** Closer samples than this are left out: nobody can see them. */
+const LEAST_GAP_MS = 200;
+
+/** Speed and hit rate over the last two minutes. */
+export class History {
+  /** Seconds on the engine's clock. */
+  readonly times: number[] = [];
+  readonly speed: number[] = [];
+  /** Null while nothing was generated. */
+  readonly hitRate: (number | null)[] = [];
+  /** Rises with every change, so that views need not copy the arrays. */
+  version = $state(0);
+
+  add(snapshot: MemorySnapshot): void {
+    const time = snapshot.time_ms / 1000;
+    const last = this.times.at(-1);
+    if (last !== undefined && time < last) this.clear();
+    else if (last !== undefined && snapshot.time_ms - last * 1000 < LEAST_GAP_MS) return;
+    this.times.push(time);
+    this.speed.push(snapshot.tokens_per_second);
+    this.hitRate.push(snapshot.generating ? snapshot.hit_rate : null);
+    const first = time - HISTORY_MS / 1000;
+    let old = 0;
+    while ((this.times[old] ?? time) < first) old += 1;
+    if (old > 0) for (const line of [this.times, this.speed, this.hitRate]) line.splice(0, old);
+    this.version += 1;
+  }
+
+  clear(): void {
+    for (const line of [this.times, this.speed, this.hitRate]) line.length = 0;
+    this.version += 1;
+  }
+}

@@ -1,0 +1,107 @@
+import type { Api } from '../api';
+import type { MemorySettings } from '../bindings/MemorySettings';
+import type { SamplingOverrides } from '../bindings/SamplingOverrides';
+import type { Settings } from '../bindings/Settings';
+import { sentence } from '../sentence';
+import { Trailing } from './trailing';
+
+export function automaticMemory(): MemorySettings {
+  return { vram_budget: null, ram_budget: null, experts_per_layer: null, context: null };
+}
+
+export function modelSampling(): SamplingOverrides {
+  return {
+    temperature: null,
+    top_k: null,
+    top_p: null,
+    min_p: null,
+    repetition_penalty: null,
+    presence_penalty: null,
+    frequency_penalty: null,
+    seed: null,
+  };
+}
+
+export function freshSettings(): Settings {
+  return {
+    theme: 'system',
+    sampling: modelSampling(),
+    max_tokens: null,
+    system_prompt: '',
+    threads: null,
+    memory: {},
+    models: [],
+    last_model: null,
+    load_on_start: true,
+  };
+}
+
+const SAVE_DELAY_MS = 300;
+
+/** The person's settings; every change is saved shortly after. */
+export class SettingsState {
+  value = $state<Settings>(freshSettings());
+  failure = $state<string | null>(null);
+
+  readonly #api: Api;
+  readonly #save = new Trailing(SAVE_DELAY_MS, () => void this.saveNow());
+
+  constructor(api: Api) {
+    this.#api = api;
+  }
+
+  async load(): Promise<void> {
+    try {
+      this.value = { ...freshSettings(), ...(await this.#api.loadSettings()) };
+      this.failure = null;
+    } catch (error) {
+      this.failure = sentence(error);
+    }
+  }
+
+  change(patch: Partial<Settings>): void {
+    Object.assign(this.value, patch);
+    this.#save.call();
+  }
+
+  changeSampling(patch: Partial<SamplingOverrides>): void {
+    Object.assign(this.value.sampling, patch);
+    this.#save.call();
+  }
+
+  resetSampling(): void {
+    this.change({ sampling: modelSampling(), max_tokens: null });
+  }
+
+  memoryFor(path: string): MemorySettings {
+    return { ...automaticMemory(), ...this.value.memory[path] };
+  }
+
+  setMemory(path: string, memory: MemorySettings): void {
+    this.value.memory[path] = { ...memory };
+    this.#save.call();
+  }
+
+  /** Notes a model that loaded, newest first. The demo model is listed anyway. */
+  remember(path: string, demo: boolean): void {
+    const others = this.value.models.filter((known) => known !== path);
+    this.change({ last_model: path, models: demo ? others : [path, ...others] });
+  }
+
+  forget(path: string): void {
+    const others = Object.entries(this.value.memory).filter(([known]) => known !== path);
+    const memory = Object.fromEntries(others);
+    const last_model = this.value.last_model === path ? null : this.value.last_model;
+    this.change({ models: this.value.models.filter((known) => known !== path), memory, last_model });
+  }
+
+  async saveNow(): Promise<void> {
+    this.#save.cancel();
+    try {
+      await this.#api.saveSettings($state.snapshot(this.value));
+      this.failure = null;
+    } catch (error) {
+      this.failure = sentence(error);
+    }
+  }
+}
