@@ -1,1 +1,24 @@
-//! Placeholder until the room is furnished.
+//! Checkpoints on disk: which tensors and metadata a model's files hold, where
+//! their bytes are, and how to read those bytes safely.
+//!
+//! This crate knows files, not models: it neither knows an architecture nor what
+//! a tensor is for. It reads GGUF (one file or a split set) and Hugging Face
+//! directories (`config.json` beside safetensors). Files come from strangers, so
+//! everything a header declares is checked against the bytes really there before
+//! memory is taken for it; a damaged or hostile file is an error that names the
+//! file, the problem and the way out.
+
+mod checkpoint;
+mod error;
+mod gguf;
+mod hub;
+mod limits;
+mod locate;
+mod source;
+mod tensor;
+
+pub use checkpoint::{Checkpoint, Kind, Metadata};
+pub use error::CheckpointError;
+pub use gguf::{GgufMetadata, Strings};
+pub use hub::HubFiles;
+pub use tensor::TensorInfo;

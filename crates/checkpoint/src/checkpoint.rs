@@ -1,0 +1,141 @@
+//! An opened checkpoint: its files, tensors and metadata.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::CheckpointError;
+use crate::gguf::{self, GgufMetadata};
+use crate::hub::{self, HubFiles};
+use crate::locate::{self, Located};
+use crate::source::SourceFile;
+use crate::tensor::{TensorIndex, TensorInfo};
+
+/// A model's files, opened and indexed. Weights stay on disk until [`read`];
+/// reading needs no lock and may happen from several threads at once.
+///
+/// [`read`]: Checkpoint::read
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    kind: Kind,
+    files: Vec<SourceFile>,
+    tensors: TensorIndex,
+    metadata: Metadata,
+}
+
+/// The container a checkpoint came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// `config.json` with this many safetensors files.
+    HuggingFace { shards: usize },
+    /// GGUF of this format version, in this many files.
+    Gguf { version: u32, parts: usize },
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, files) = match self {
+            Self::HuggingFace { shards } => ("Hugging Face safetensors".to_string(), *shards),
+            Self::Gguf { version, parts } => (format!("GGUF version {version}"), *parts),
+        };
+        match files {
+            1 => write!(f, "{name}"),
+            _ => write!(f, "{name} in {files} files"),
+        }
+    }
+}
+
+/// What the checkpoint says about the model besides its tensors.
+#[derive(Debug)]
+pub enum Metadata {
+    HuggingFace(HubFiles),
+    Gguf(GgufMetadata),
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint at `path`, which may be
+    /// - a `.gguf` file; of a split model any part, the others lying beside it;
+    /// - a directory with `config.json` and safetensors, or a file in it;
+    /// - a directory holding exactly one GGUF model.
+    ///
+    /// Reads headers and small JSON files only.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        match locate::locate(path)? {
+            Located::Gguf(file) => {
+                let set = gguf::open(&file)?;
+                Ok(Self {
+                    path: path.into(),
+                    kind: Kind::Gguf {
+                        version: set.version,
+                        parts: set.files.len(),
+                    },
+                    tensors: set.tensors,
+                    files: set.files,
+                    metadata: Metadata::Gguf(set.metadata),
+                })
+            }
+            Located::HuggingFace { directory, weights } => {
+                let set = hub::open(&directory, weights)?;
+                Ok(Self {
+                    path: path.into(),
+                    kind: Kind::HuggingFace {
+                        shards: set.files.len(),
+                    },
+                    tensors: set.tensors,
+                    files: set.files,
+                    metadata: Metadata::HuggingFace(set.hub),
+                })
+            }
+        }
+    }
+
+    /// The path given to [`Checkpoint::open`].
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The files that hold tensors, each with its length in bytes when opened.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, u64)> {
+        self.files.iter().map(|f| (f.path.as_path(), f.length))
+    }
+
+    /// Bytes of all tensors as stored.
+    pub fn total_bytes(&self) -> u64 {
+        self.tensors().iter().map(|t| t.bytes).sum()
+    }
+
+    /// All tensors, in the order of the files.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        self.tensors.all()
+    }
+
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Fills `out` with the tensor's bytes starting at its byte `from`.
+    ///
+    /// A file removed while in use can still be read; one that was cut short is an
+    /// error, never a signal as with a memory map.
+    pub fn read(&self, t: &TensorInfo, from: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
+        let end = from.checked_add(out.len() as u64);
+        let file = self.files.get(t.file as usize);
+        match (end, file) {
+            (Some(end), Some(file)) if end <= t.bytes => file.read_at(t.offset + from, out),
+            _ => Err(CheckpointError::OutsideTensor {
+                name: t.name.clone(),
+                bytes: t.bytes,
+                from,
+                length: out.len(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! GGUF, the container of llama.cpp: versions 2 and 3, little-endian, in one file
+//! or split. Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+
+mod header;
+mod metadata;
+mod reader;
+mod split;
+mod tensors;
+mod value;
+
+use std::path::Path;
+
+use crate::error::{CONVERT_AGAIN, CheckpointError};
+use crate::limits;
+use crate::source::SourceFile;
+use crate::tensor::TensorIndex;
+
+pub use metadata::GgufMetadata;
+pub(crate) use split::model_name;
+pub use value::Strings;
+
+/// An opened GGUF model.
+pub(crate) struct GgufSet {
+    pub version: u32,
+    pub files: Vec<SourceFile>,
+    pub tensors: TensorIndex,
+    pub metadata: GgufMetadata,
+}
+
+/// Opens the model that `path` is, or is a part of.
+pub(crate) fn open(path: &Path) -> Result<GgufSet, CheckpointError> {
+    let file = SourceFile::open(path)?;
+    let mut budget = limits::GGUF_HEADER;
+    let header = header::parse(&file, &mut budget)?;
+    let set = match split::parts(&file.path, &header.metadata)? {
+        None => GgufSet {
+            version: header.version,
+            tensors: TensorIndex::new(header.tensors, std::slice::from_ref(&file))?,
+            files: vec![file],
+            metadata: header.metadata,
+        },
+        Some(parts) => {
+            // Read again with the others, so that the budget covers the whole set once.
+            drop(header);
+            split::open(&parts)?
+        }
+    };
+    let file = &set.files[0].path;
+    if set.metadata.architecture().is_empty() {
+        return Err(CheckpointError::malformed(
+            file,
+            "the metadata has no general.architecture",
+            CONVERT_AGAIN,
+        ));
+    }
+    if set.tensors.all().is_empty() {
+        return Err(CheckpointError::unsupported(
+            file,
+            "holds no tensors",
+            "this is a vocabulary without a model: choose the model's file",
+        ));
+    }
+    Ok(set)
+}
+
+/// Whether the file at `path` starts like a GGUF.
+pub(crate) fn has_magic(path: &Path) -> bool {
+    let mut start = [0; 4];
+    SourceFile::open(path).is_ok_and(|f| f.read_at(0, &mut start).is_ok())
+        && start == *header::MAGIC
+}
