@@ -1,0 +1,88 @@
+//! A zeroed byte buffer aligned to cache lines, whose allocation may fail.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+const ALIGNMENT: usize = 64;
+
+/// Bytes on the heap, aligned to 64.
+pub struct AlignedBytes {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: it owns its bytes, as a `Vec<u8>` does.
+unsafe impl Send for AlignedBytes {}
+// SAFETY: as above; shared access only reads.
+unsafe impl Sync for AlignedBytes {}
+
+impl AlignedBytes {
+    /// `len` zero bytes; `None` if the system does not give that much memory.
+    pub fn try_new(len: usize) -> Option<AlignedBytes> {
+        let layout = Layout::from_size_align(len, ALIGNMENT).ok()?;
+        let start = if len == 0 {
+            NonNull::new(std::ptr::without_provenance_mut(ALIGNMENT))?
+        } else {
+            // SAFETY: the layout is not of size zero.
+            NonNull::new(unsafe { alloc_zeroed(layout) })?
+        };
+        Some(AlignedBytes { start, len })
+    }
+}
+
+impl Drop for AlignedBytes {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            let layout = Layout::from_size_align(self.len, ALIGNMENT);
+            let layout = layout.expect("the buffer was made with this layout");
+            // SAFETY: allocated in `try_new` with this layout.
+            unsafe { dealloc(self.start.as_ptr(), layout) }
+        }
+    }
+}
+
+impl Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `len` initialised bytes that `self` owns.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `len` initialised bytes that `self` owns exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl std::fmt::Debug for AlignedBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AlignedBytes({})", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_zeroed_aligned_and_writable() {
+        for len in [0, 1, 63, 64, 100_000] {
+            let mut bytes = AlignedBytes::try_new(len).expect("little memory");
+            assert_eq!(bytes.len(), len);
+            assert_eq!(bytes.as_ptr().addr() % ALIGNMENT, 0);
+            assert!(bytes.iter().all(|b| *b == 0));
+            bytes.fill(7);
+            assert!(bytes.iter().all(|b| *b == 7));
+        }
+    }
+
+    #[test]
+    fn refuses_what_no_machine_has() {
+        assert!(AlignedBytes::try_new(usize::MAX).is_none());
+        assert!(AlignedBytes::try_new(isize::MAX as usize / 2).is_none());
+    }
+}

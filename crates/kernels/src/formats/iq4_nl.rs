@@ -1,0 +1,29 @@
+//! IQ4_NL (ggml): per 32 values a half scale `d` and 16 bytes of nibbles that
+//! index a fixed non-linear table; value = d * table[q].
+
+use super::{Blocks, each_block, field, half_at, nibbles};
+use crate::simd::Simd;
+
+pub(super) struct Layout;
+
+/// ggml's `kvalues_iq4nl`.
+pub(super) const TABLE: [f32; 16] = [
+    -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0,
+    89.0, 113.0,
+];
+
+impl Blocks for Layout {
+    const LEN: usize = 32;
+    const BYTES: usize = 18;
+
+    #[inline(always)]
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block(
+            bytes,
+            out,
+            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
+                nibbles::from_table(s, field(b, 2), &TABLE, half_at(b, 0), o);
+            },
+        );
+    }
+}

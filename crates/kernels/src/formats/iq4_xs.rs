@@ -1,0 +1,33 @@
+//! IQ4_XS (ggml): per 256 values a half scale `d`, eight six-bit scales for
+//! groups of 32 (upper bit pairs in two bytes, then low nibbles in four), and
+//! 128 bytes of nibbles that index IQ4_NL's table;
+//! value = d * (scale - 32) * table[q].
+
+use super::{Blocks, each_block, field, half_at, iq4_nl, nibbles};
+use crate::simd::Simd;
+
+pub(super) struct Layout;
+
+impl Blocks for Layout {
+    const LEN: usize = 256;
+    const BYTES: usize = 136;
+
+    #[inline(always)]
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block(
+            bytes,
+            out,
+            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
+                let d = half_at(b, 0);
+                let high = u16::from_le_bytes(*field(b, 2));
+                let low: &[u8; 4] = field(b, 4);
+                for (group, o) in o.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                    let low = (low[group / 2] >> (4 * (group % 2))) & 15;
+                    let scale = low | (((high >> (2 * group)) & 3) << 4) as u8;
+                    let scale = d * f32::from(scale as i8 - 32);
+                    nibbles::from_table(s, field(b, 8 + 16 * group), &iq4_nl::TABLE, scale, o);
+                }
+            },
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! A borrowed weight matrix in its stored format, and strided activation rows.
+
+use crate::formats::Format;
+
+/// A `[rows, cols]` weight matrix, row after row in the blocks of its format.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    row_bytes: usize,
+    data: &'a [u8],
+}
+
+impl<'a> Matrix<'a> {
+    /// `None` unless `data` is exactly `rows` rows of `cols` values.
+    pub fn new(format: Format, rows: usize, cols: usize, data: &'a [u8]) -> Option<Matrix<'a>> {
+        let row_bytes = format.row_bytes(cols)?;
+        (rows.checked_mul(row_bytes)? == data.len()).then_some(Matrix {
+            format,
+            rows,
+            cols,
+            row_bytes,
+            data,
+        })
+    }
+
+    /// The format of the weights.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Output width.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Input width.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// All bytes.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The bytes of row `i`.
+    ///
+    /// # Panics
+    /// If there is no row `i`.
+    #[inline(always)]
+    pub fn row(&self, i: usize) -> &'a [u8] {
+        &self.data[i * self.row_bytes..][..self.row_bytes]
+    }
+}
+
+impl std::fmt::Debug for Matrix<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}, {}]", self.format, self.rows, self.cols)
+    }
+}
+
+/// Rows of `width` floats that may be parts of wider rows.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    data: &'a [f32],
+    width: usize,
+    stride: usize,
+    offset: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Row `t` is `data[t * width..][..width]`.
+    pub fn dense(data: &'a [f32], width: usize) -> Rows<'a> {
+        Rows::strided(data, width, width, 0)
+    }
+
+    /// Row `t` is `data[t * stride + offset..][..width]`.
+    ///
+    /// # Panics
+    /// If a row would not fit in its stride.
+    pub fn strided(data: &'a [f32], width: usize, stride: usize, offset: usize) -> Rows<'a> {
+        assert!(
+            offset + width <= stride,
+            "rows of {width} from {offset} on do not fit in a stride of {stride}"
+        );
+        Rows {
+            data,
+            width,
+            stride,
+            offset,
+        }
+    }
+
+    /// Floats per row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Row `t`.
+    ///
+    /// # Panics
+    /// If there is no row `t`.
+    #[inline(always)]
+    pub fn row(&self, t: usize) -> &'a [f32] {
+        &self.data[t * self.stride + self.offset..][..self.width]
+    }
+
+    /// Panics unless there are `t` rows of `width`.
+    pub(crate) fn check(&self, what: &str, t: usize, width: usize) {
+        assert_eq!(self.width, width, "{what}: row width");
+        let needed = match t {
+            0 => 0,
+            _ => (t - 1) * self.stride + self.offset + self.width,
+        };
+        assert!(
+            self.data.len() >= needed,
+            "{what}: {} floats do not hold {t} rows",
+            self.data.len()
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! The vector of sixteen floats every kernel is written in.
+//!
+//! All instruction sets use the same sixteen lanes and the same order of
+//! additions, so AVX2 and AVX-512 give the same bits; the portable form differs
+//! only in that it rounds between multiplication and addition.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod portable;
+
+/// Floats in a vector.
+pub(crate) const LANES: usize = 16;
+
+/// Operations on vectors of [`LANES`] floats. A value of an implementing type
+/// exists only where the CPU can execute them, so holding one is the proof.
+///
+/// Implementations are `#[inline(always)]`: they take on the target features of
+/// the function they end up in, which [`crate::isa::vectorized`] provides.
+pub(crate) trait Simd: Copy + Send + Sync {
+    type V: Copy;
+
+    /// Vectors that fit in registers beside the operands of a product.
+    const ACCUMULATORS: usize;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn load(self, x: &[f32; LANES]) -> Self::V;
+    fn load_f16(self, x: &[half::f16; LANES]) -> Self::V;
+    fn store(self, v: Self::V, to: &mut [f32; LANES]);
+    /// `table[x & 15]` in each lane.
+    fn lookup(self, table: Self::V, x: &[u8; LANES]) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger of each pair; `b` where either is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of each pair; `b` where either is not a number.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once where the CPU can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// To the nearest integer, for magnitudes below 2^22.
+    fn round(self, v: Self::V) -> Self::V;
+    /// `2^v` for integers `v` from -126 to 127.
+    fn pow2(self, v: Self::V) -> Self::V;
+    /// Sums of four vectors, each added in halves: lanes 0-7 to 8-15, then 0-3
+    /// to 4-7, then (0 + 1) + (2 + 3).
+    fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
+
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(0.0)
+    }
+
+    /// The sum of the lanes, in the order of [`Simd::sum4`].
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        let z = self.zero();
+        self.sum4([v, z, z, z])[0]
+    }
+}
+
+/// A slice of at most [`LANES`] floats as an array, filled up with zeros.
+#[inline(always)]
+pub(crate) fn padded(x: &[f32]) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    lanes[..x.len()].copy_from_slice(x);
+    lanes
+}
+
+/// Asks for the cache lines of `bytes` ahead of their use.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that the program can observe and
+        // cannot fault; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
