@@ -1,0 +1,240 @@
+//! Matrix products and experts against sums in double precision.
+
+use crate::common::{Random, assert_close, assert_same, assert_sums, every_compute};
+use moestro_kernels::{Compute, ExpertTask, Format, Isa, Matrix, matmul, matmul_many, swiglu};
+
+/// A random matrix with values of about one, whatever the format.
+struct Weights {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    data: Vec<u8>,
+}
+
+impl Weights {
+    fn random(random: &mut Random, format: Format, rows: usize, cols: usize) -> Weights {
+        let mut data = random.bytes(rows * format.row_bytes(cols).expect("whole blocks"));
+        let half = |x: f32| half::f16::from_f32(x).to_le_bytes();
+        for block in data.chunks_exact_mut(format.block_bytes()) {
+            let mut set =
+                |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+            let x = random.float();
+            match format {
+                Format::F32 => set(0, &x.to_le_bytes()),
+                Format::F16 => set(0, &half(x)),
+                Format::BF16 => set(0, &half::bf16::from_f32(x).to_le_bytes()),
+                Format::Q4_0 | Format::Q5_0 | Format::IQ4NL => set(0, &half(x / 16.0)),
+                Format::Q4_1 | Format::Q5_1 => set(0, &[half(x / 16.0), half(-x)].concat()),
+                Format::Q8_0 => set(0, &half(x / 128.0)),
+                Format::Q2K => set(80, &[half(x / 16.0), half(x / 16.0)].concat()),
+                Format::Q3K => set(108, &half(x / 64.0)),
+                Format::Q4K | Format::Q5K => set(0, &[half(x / 512.0), half(x / 64.0)].concat()),
+                Format::Q6K => set(208, &half(x / 2048.0)),
+                Format::IQ4XS => set(0, &half(x / 2048.0)),
+                Format::MXFP4 => set(0, &[125]),
+            }
+        }
+        Weights {
+            format,
+            rows,
+            cols,
+            data,
+        }
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(self.format, self.rows, self.cols, &self.data).expect("fits by construction")
+    }
+
+    fn values(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.rows * self.cols];
+        self.format.dequantize(&self.data, &mut values);
+        values
+    }
+}
+
+/// Each product and the sum of the magnitudes of its terms.
+fn reference(w: &Weights, x: &[f64]) -> Vec<(f64, f64)> {
+    let values = w.values();
+    let dot = |w: &[f32], x: &[f64]| {
+        let terms = w.iter().zip(x).map(|(w, x)| f64::from(*w) * x);
+        terms.fold((0.0, 0.0), |sum, term| (sum.0 + term, sum.1 + term.abs()))
+    };
+    x.chunks_exact(w.cols)
+        .flat_map(|x| values.chunks_exact(w.cols).map(move |w| dot(w, x)))
+        .collect()
+}
+
+fn double(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|x| f64::from(*x)).collect()
+}
+
+#[test]
+fn every_format_multiplies_as_in_double_precision() {
+    let mut random = Random::new(1);
+    for format in Format::all() {
+        for (rows, cols, t) in [(1, 256, 1), (7, 512, 3), (33, 1280, 9), (4, 2048, 70)] {
+            let w = Weights::random(&mut random, *format, rows, cols);
+            let x = random.floats(t * cols);
+            let want = reference(&w, &double(&x));
+            for c in every_compute() {
+                let mut out = vec![f32::NAN; t * rows];
+                matmul(&c, w.matrix(), &x, &mut out);
+                assert_sums(
+                    &out,
+                    &want,
+                    1e-6,
+                    &format!("{format} [{rows}, {cols}] x {t}, {c:?}"),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn ragged_widths_work_in_formats_without_blocks() {
+    let mut random = Random::new(2);
+    for format in [Format::F32, Format::F16, Format::BF16] {
+        for cols in [1, 5, 15, 17, 31, 1023, 1025, 2049] {
+            let w = Weights::random(&mut random, format, 6, cols);
+            for t in [1, 2, 5, 65] {
+                let x = random.floats(t * cols);
+                let want = reference(&w, &double(&x));
+                for c in every_compute() {
+                    let mut out = vec![f32::NAN; t * 6];
+                    matmul(&c, w.matrix(), &x, &mut out);
+                    assert_sums(&out, &want, 1e-6, &format!("{format} {cols} x {t}, {c:?}"));
+                }
+            }
+        }
+    }
+}
+
+/// A token's result has the same bits alone and among others, with any number of
+/// threads, alone and beside other matrices, and with AVX2 and AVX-512.
+#[test]
+fn results_do_not_depend_on_grouping() {
+    let mut random = Random::new(3);
+    let (rows, cols, t) = (39, 1536, 133);
+    for format in [Format::Q4K, Format::BF16, Format::Q8_0] {
+        let w = Weights::random(&mut random, format, rows, cols);
+        let other = Weights::random(&mut random, Format::Q6K, 50, cols);
+        let x = random.floats(t * cols);
+        for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512] {
+            let Some(one) = Compute::with_isa(1, isa) else {
+                continue;
+            };
+            let mut want = vec![0.0; t * rows];
+            for (x, out) in x.chunks_exact(cols).zip(want.chunks_exact_mut(rows)) {
+                matmul(&one, w.matrix(), x, out);
+            }
+            for threads in 1..=4 {
+                let c = Compute::with_isa(threads, isa).expect("it was there before");
+                let mut out = vec![f32::NAN; t * rows];
+                let mut beside = vec![f32::NAN; t * 50];
+                matmul_many(
+                    &c,
+                    &[other.matrix(), w.matrix()],
+                    &x,
+                    &mut [&mut beside, &mut out],
+                );
+                assert_same(&out, &want, &format!("{format}, {c:?}"));
+            }
+            if isa == Isa::Avx512 {
+                let mut out = vec![f32::NAN; t * rows];
+                let avx2 = Compute::with_isa(2, Isa::Avx2).expect("part of AVX-512");
+                matmul(&avx2, w.matrix(), &x, &mut out);
+                assert_same(&out, &want, &format!("{format}, AVX2 and AVX-512"));
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_times_something_is_nothing() {
+    let mut random = Random::new(4);
+    let w = Weights::random(&mut random, Format::Q8_0, 5, 64);
+    let c = Compute::new(2);
+    matmul(&c, w.matrix(), &[], &mut []);
+    matmul_many(&c, &[], &[], &mut []);
+    let empty = Matrix::new(Format::F32, 0, 64, &[]).expect("no rows");
+    matmul(&c, empty, &random.floats(128), &mut []);
+    swiglu(&c, &mut []);
+}
+
+#[test]
+#[should_panic(expected = "output is [2, 5]")]
+fn a_wrong_output_length_panics_with_the_shape() {
+    let w = Weights::random(&mut Random::new(5), Format::Q8_0, 5, 64);
+    matmul(&Compute::new(1), w.matrix(), &[0.0; 128], &mut [0.0; 9]);
+}
+
+#[test]
+fn experts_compute_a_gated_feed_forward_network() {
+    let mut random = Random::new(6);
+    let (hidden, intermediate) = (256, 96);
+    let sizes = [1, 3, 0, 1, 40, 129];
+    let formats = [
+        (Format::Q4K, Format::Q8_0),
+        (Format::BF16, Format::F16),
+        (Format::F32, Format::Q5_0),
+    ];
+    let experts: Vec<[Weights; 3]> = (0..sizes.len())
+        .map(|i| {
+            let (wide, narrow) = formats[i % 3];
+            [
+                Weights::random(&mut random, wide, intermediate, hidden),
+                Weights::random(&mut random, wide, intermediate, hidden),
+                Weights::random(&mut random, narrow, hidden, intermediate),
+            ]
+        })
+        .collect();
+    // Small inputs, so that the sums stay near one.
+    let inputs: Vec<Vec<f32>> = sizes
+        .iter()
+        .map(|n| random.floats(n * hidden).iter().map(|x| x / 16.0).collect())
+        .collect();
+    let wanted: Vec<Vec<f64>> = experts
+        .iter()
+        .zip(&inputs)
+        .map(|([gate, up, down], x)| {
+            let x = double(x);
+            let first = |sums: Vec<(f64, f64)>| sums.into_iter().map(|s| s.0);
+            let silu = |g: f64| g / (1.0 + (-g).exp());
+            let gates = first(reference(gate, &x)).map(silu);
+            let h: Vec<f64> = gates
+                .zip(first(reference(up, &x)))
+                .map(|(g, u)| g * u)
+                .collect();
+            first(reference(down, &h)).collect()
+        })
+        .collect();
+    let mut first: Option<(Isa, Vec<Vec<f32>>)> = None;
+    for c in every_compute() {
+        let mut outs: Vec<Vec<f32>> = inputs.iter().map(|x| vec![f32::NAN; x.len()]).collect();
+        let mut tasks: Vec<ExpertTask> = experts
+            .iter()
+            .zip(&inputs)
+            .zip(&mut outs)
+            .map(|(([gate, up, down], x), out)| ExpertTask {
+                gate: gate.matrix(),
+                up: up.matrix(),
+                down: down.matrix(),
+                x,
+                out,
+            })
+            .collect();
+        swiglu(&c, &mut tasks);
+        for (i, (out, want)) in outs.iter().zip(&wanted).enumerate() {
+            assert_close(out, want, 2e-5, &format!("expert {i}, {c:?}"));
+        }
+        match &first {
+            Some((isa, first)) if *isa == c.isa() => {
+                for (out, first) in outs.iter().zip(first) {
+                    assert_same(out, first, &format!("{c:?}"));
+                }
+            }
+            _ => first = Some((c.isa(), outs)),
+        }
+    }
+}
