@@ -5,7 +5,7 @@ use moestro_kernels::{Compute, RopeTable, rope};
 
 /// Sine and cosine of dimension pairs as torch 2.10 computes them in single
 /// precision: (theta, rotary dimensions, position, pair, cosine, sine).
-const TORCH: &(f64, usize, usize, usize, f64, f64) = &[
+const TORCH: &[(f64, usize, usize, usize, f64, f64)] = &[
     (1e7, 64, 1, 0, 0.540302336, 0.841470957),
     (1e7, 64, 1, 1, 0.822902083, 0.568183243),
     (1e7, 64, 1, 2, 0.934061587, 0.357111961),
