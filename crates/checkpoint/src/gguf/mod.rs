@@ -10,7 +10,7 @@ mod value;
 
 use std::path::Path;
 
-use crate::error::{CONVERT_AGAIN, CheckpointError};
+use crate::error::CheckpointError;
 use crate::limits;
 use crate::source::SourceFile;
 use crate::tensor::TensorIndex;
@@ -46,12 +46,9 @@ pub(crate) fn open(path: &Path) -> Result<GgufSet, CheckpointError> {
         }
     };
     let file = &set.files[0].path;
-    if set.metadata.architecture().is_empty() {
-        return Err(CheckpointError::malformed(
-            file,
-            "the metadata has no general.architecture",
-            CONVERT_AGAIN,
-        ));
+    let key = "general.architecture";
+    if set.metadata.string(key)?.is_none_or(str::is_empty) {
+        return Err(set.metadata.missing(key));
     }
     if set.tensors.all().is_empty() {
         return Err(CheckpointError::unsupported(

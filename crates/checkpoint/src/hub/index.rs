@@ -46,7 +46,10 @@ struct WeightMap {
 
 impl WeightMap {
     fn into_index(mut self, path: &Path) -> Result<ShardIndex, CheckpointError> {
-        let malformed = |problem| CheckpointError::malformed(path, problem, SAVE_AGAIN);
+        let malformed = |problem: String| CheckpointError::malformed(path, problem, SAVE_AGAIN);
+        if self.tensors.is_empty() {
+            return Err(malformed("lists no tensors".into()));
+        }
         self.tensors.sort_unstable();
         if let Some(pair) = self.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             let name = quoted(&pair[0].0);

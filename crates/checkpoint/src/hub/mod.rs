@@ -60,8 +60,12 @@ pub(crate) fn open(directory: &Path, chosen: Option<PathBuf>) -> Result<HubSet, 
     }
     let tensors = TensorIndex::new(tensors, &files)?;
     if tensors.all().is_empty() {
-        let problem = "the safetensors files hold no tensors";
-        return Err(CheckpointError::malformed(directory, problem, SAVE_AGAIN));
+        let path = &files[0].path;
+        return Err(CheckpointError::malformed(
+            path,
+            "holds no tensors",
+            SAVE_AGAIN,
+        ));
     }
     if let Some(index) = &weights.index {
         for (name, shard) in &index.tensors {
