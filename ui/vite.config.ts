@@ -12,6 +12,8 @@ export default defineConfig({
     // happy-dom breaks DOMPurify without a word, jsdom does not.
     environment: 'jsdom',
     include: ['src/**/*.test.ts'],
+    // Sanitising is slow in jsdom, and other builds may share the machine.
+    testTimeout: 60_000,
     setupFiles: ['src/testing/setup.ts'],
   },
 });

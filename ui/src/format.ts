@@ -16,7 +16,7 @@ export function number(value: number, digits = 0, least = 0): string {
     format = new Intl.NumberFormat(locale, { maximumFractionDigits: digits, minimumFractionDigits: least });
     formats.set(key, format);
   }
-  return format.format(value);
+  return format.format(value).replace('-', '−');
 }
 
 /** Bytes in the binary unit that leaves a readable number: `1.50 GiB`, `23.4 MiB`. */

@@ -44,12 +44,19 @@ export class Blocks {
     const open: Block[] = [];
     tokens.forEach((token, index) => {
       const finished = whole && index < last;
-      if (finished) this.#finishedText += token.raw;
+      if (finished) this.#finish(token);
       if (token.type === 'space' || token.type === 'def') return;
       const block = this.#render(token, this.#finished.length + open.length);
       (finished ? this.#finished : open).push(block);
     });
     return [...this.#finished, ...open];
+  }
+
+  #finish(token: Token): void {
+    this.#finishedText += token.raw;
+    if (token.type !== 'def') return;
+    const { tag, href, title } = token as Tokens.Def;
+    this.#links[tag] ??= { href, title };
   }
 
   #restart(): void {

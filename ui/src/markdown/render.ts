@@ -42,7 +42,24 @@ const renderer: RendererObject = {
   },
 };
 
+// Two searches of marked take quadratic time: for the ends of emphasis in a long
+// paragraph, and for addresses in a long word. There the text stays as it is written.
+const LONGEST_EMPHASIZED = 6000;
+const longWord = /^[^\s`<[]{1000}/;
+
 const marked = new Marked({ gfm: true, breaks: true, renderer });
+marked.use({
+  tokenizer: {
+    emStrong: (_source, paragraph) => (paragraph.length > LONGEST_EMPHASIZED ? undefined : false),
+    del: (source) => (source.length > LONGEST_EMPHASIZED ? undefined : false),
+    url: (source) => (longWord.test(source) ? undefined : false),
+    inlineText(source) {
+      if (!longWord.test(source)) return false;
+      const word = /^[^\s`<[]+/.exec(source)?.[0] ?? '';
+      return { type: 'text', raw: word, text: word, escaped: false };
+    },
+  },
+});
 
 /** First word after the fence: `rust,ignore` and `rust title=x` are `rust`. */
 export function language(info: string | undefined): string {
@@ -51,18 +68,16 @@ export function language(info: string | undefined): string {
 
 export type Links = TokensList['links'];
 
-/** Top-level blocks of `source`; `links` holds the link targets that came before, and is added to. */
+/** Top-level blocks of `source`; `links` are the link targets that came before. */
 export function lex(source: string, links: Links): Token[] {
   const lexer = new marked.Lexer(marked.defaults);
   Object.assign(lexer.tokens.links, links);
-  const tokens = lexer.lex(source);
-  Object.assign(links, tokens.links);
-  return tokens;
+  return lexer.lex(source);
 }
 
 /** One block as safe HTML. */
 export function render(token: Token): string {
-  return sanitize(marked.parser([token]));
+  return sanitize(marked.parser([token]).trimEnd());
 }
 
 /** Safe HTML of something that is no Markdown at all. */

@@ -46,6 +46,7 @@ export class EngineState {
       await this.#api.startEngine();
     } catch (error) {
       this.status = 'stopped';
+      this.exit = { message: sentence(error), code: null, signal: null };
       throw error;
     }
   }

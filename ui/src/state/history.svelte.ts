@@ -18,7 +18,7 @@ export class History {
     const time = snapshot.time_ms / 1000;
     const last = this.times.at(-1);
     if (last !== undefined && time < last) this.clear();
-    else if (last !== undefined && snapshot.time_ms - last * 1000 < LEAST_GAP_MS) return;
+    else if (last !== undefined && snapshot.time_ms - Math.round(last * 1000) < LEAST_GAP_MS) return;
     this.times.push(time);
     this.speed.push(snapshot.tokens_per_second);
     this.hitRate.push(snapshot.generating ? snapshot.hit_rate : null);

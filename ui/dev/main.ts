@@ -1,0 +1,19 @@
+// `?machine=gpu` has a large model on a machine with a GPU, `?machine=empty` nothing
+// to load, `?machine=broken` a model that fails to load.
+import '../src/locale';
+import { mount } from 'svelte';
+import 'uplot/dist/uPlot.min.css';
+import '../src/style/theme.css';
+import '../src/style/base.css';
+import '../src/style/code.css';
+import App from '../src/App.svelte';
+import { AppState } from '../src/state/app.svelte';
+import { Double, type Machine } from './double';
+
+const machine = (new URLSearchParams(location.search).get('machine') ?? 'demo') as Machine;
+const double = new Double(machine);
+const target = document.getElementById('app');
+if (!target) throw new Error('no #app');
+const state = new AppState(double, localStorage);
+Object.assign(window, { double, state });
+mount(App, { target, props: { state } });

@@ -1,0 +1,310 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { demoPath, info, placement, Recorder, stats } from '../testing/recorded';
+import { AppState } from './app.svelte';
+import type { Answer } from './conversation';
+
+let api: Recorder;
+let app: AppState;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  localStorage.clear();
+  api = new Recorder();
+  api.onStart = () => app.engine.status !== 'running' && api.ready();
+  app = new AppState(api, localStorage);
+});
+afterEach(() => vi.useRealTimers());
+
+const settle = (ms = 300) => vi.advanceTimersByTimeAsync(ms);
+
+async function begin(): Promise<void> {
+  await app.begin();
+  await settle();
+}
+
+function loaded(): void {
+  api.tell({ type: 'loaded', id: api.last('load').id, model: info, placement: placement() });
+}
+
+function lastAnswer(): Answer {
+  const last = app.chat.last;
+  if (last?.role !== 'assistant') throw new Error('there is no answer');
+  return last;
+}
+
+async function write(...pieces: string[]): Promise<void> {
+  const { id } = api.last('generate');
+  for (const [index, text] of pieces.entries()) api.tell({ type: 'token', id, text, tokens: index + 1 });
+  await settle();
+}
+
+test('at the start the demo model is loaded, with the settings for it', async () => {
+  api.settings.memory = {
+    [demoPath]: { vram_budget: null, ram_budget: null, experts_per_layer: 3, context: null },
+  };
+  api.settings.threads = 2;
+  await begin();
+  expect(api.of('load')).toHaveLength(1);
+  expect(api.last('load').request).toEqual({
+    model: demoPath,
+    memory: { vram_budget: null, ram_budget: null, experts_per_layer: 3, context: null },
+    threads: 2,
+  });
+  expect(app.model.phase).toBe('loading');
+  api.tell({ type: 'load_progress', id: api.last('load').id, stage: 'weights', done: 5, total: 10 });
+  expect(app.model.progress).toMatchObject({ stage: 'weights', done: 5, total: 10 });
+  loaded();
+  expect(app.model.phase).toBe('loaded');
+  expect(app.model.info).toEqual(info);
+});
+
+test('the last model comes first, if it is still there', async () => {
+  const other = { path: '/m/other.gguf', name: 'other', bytes: 1, demo: false, missing: false };
+  api.models.push(other);
+  api.settings.last_model = other.path;
+  await begin();
+  expect(api.last('load').request.model).toBe(other.path);
+});
+
+test('a last model that is gone gives way to the demo model', async () => {
+  api.models.push({ path: '/m/gone.gguf', name: 'gone', bytes: 0, demo: false, missing: true });
+  api.settings.last_model = '/m/gone.gguf';
+  await begin();
+  expect(api.last('load').request.model).toBe(demoPath);
+});
+
+test('nothing is loaded when the person does not want it, or when it is there already', async () => {
+  api.settings.load_on_start = false;
+  await begin();
+  expect(api.of('load')).toHaveLength(0);
+
+  // A page that was reloaded over a running engine hears of its model.
+  api = new Recorder();
+  api.onStart = () => {
+    api.ready();
+    api.tell({ type: 'loaded', id: 5, model: info, placement: placement() });
+  };
+  app = new AppState(api, localStorage);
+  await begin();
+  expect(api.of('load')).toHaveLength(0);
+  expect(app.model.phase).toBe('loaded');
+  expect(app.model.path).toBe(demoPath);
+});
+
+test('an answer streams in and ends with its figures', async () => {
+  await begin();
+  loaded();
+  app.settings.change({ system_prompt: 'Be brief.', max_tokens: 64 });
+  await app.chat.ask('  What is 2+2? ');
+  const { id, request } = api.last('generate');
+  expect(request).toMatchObject({
+    prompt: {
+      type: 'chat',
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: 'What is 2+2?' },
+      ],
+    },
+    max_tokens: 64,
+    stop: [],
+  });
+  expect(lastAnswer().state).toBe('waiting');
+  api.tell({ type: 'prefill_progress', id, done: 5, total: 20, reused: 2 });
+  expect(lastAnswer()).toMatchObject({ state: 'reading', prefill: { done: 5, total: 20, reused: 2 } });
+  await write('2+2', ' is', ' 4.');
+  expect(lastAnswer()).toMatchObject({ state: 'writing', text: '2+2 is 4.', tokens: 3 });
+  api.tell({ type: 'finished', id, reason: 'stop', stats });
+  expect(lastAnswer()).toMatchObject({ state: 'done', text: '2+2 is 4.', stats });
+  expect(app.chat.generating).toBe(false);
+
+  await app.chat.ask('And 3+3?');
+  const { prompt } = api.last('generate').request;
+  expect(prompt.type === 'chat' && prompt.messages.map((message) => message.content)).toEqual([
+    'Be brief.',
+    'What is 2+2?',
+    '2+2 is 4.',
+    'And 3+3?',
+  ]);
+});
+
+test('tokens that came with the end are not lost, late ones of another answer are not taken', async () => {
+  await begin();
+  loaded();
+  await app.chat.ask('a');
+  const { id } = api.last('generate');
+  api.tell({ type: 'token', id, text: 'all', tokens: 1 });
+  api.tell({ type: 'finished', id, reason: 'stop', stats });
+  api.tell({ type: 'token', id, text: ' too late', tokens: 2 });
+  await settle();
+  expect(lastAnswer().text).toBe('all');
+});
+
+test('stopping cancels, and the partial answer stays', async () => {
+  await begin();
+  loaded();
+  await app.chat.ask('a');
+  await write('one', ' two');
+  await app.chat.stop();
+  const { id } = api.last('generate');
+  expect(api.last('cancel').id).toBe(id);
+  api.tell({ type: 'finished', id, reason: 'cancelled', stats });
+  expect(lastAnswer()).toMatchObject({ state: 'stopped', text: 'one two' });
+});
+
+test('the end of the engine keeps the partial answer; one call loads again and the chat goes on', async () => {
+  await begin();
+  loaded();
+  await app.chat.ask('Tell a story');
+  await write('Once', ' upon');
+  // The last token and the end come within one frame.
+  api.tell({ type: 'token', id: api.last('generate').id, text: ' a time', tokens: 3 });
+  api.exit('it was killed (signal 9)');
+  expect(lastAnswer()).toMatchObject({ state: 'interrupted', text: 'Once upon a time' });
+  expect(app.engine).toMatchObject({
+    status: 'stopped',
+    exit: { message: 'it was killed (signal 9)', signal: 9 },
+  });
+  expect(app.model.phase).toBe('none');
+  expect(JSON.stringify(localStorage)).toContain('Once upon a time');
+
+  const starts = api.starts;
+  await app.loadAgain();
+  await settle();
+  expect(api.starts).toBe(starts + 1);
+  expect(api.of('load').map((command) => command.request.model)).toEqual([demoPath, demoPath]);
+  expect(app.engine.exit).toBeNull();
+  loaded();
+  expect(app.model.phase).toBe('loaded');
+
+  await app.chat.retry();
+  expect(app.chat.turns.map((turn) => turn.text)).toEqual(['Tell a story', 'Once upon a time', '']);
+  await write('Again');
+  api.tell({ type: 'finished', id: api.last('generate').id, reason: 'stop', stats });
+  await app.chat.ask('More');
+  const { prompt } = api.last('generate').request;
+  expect(prompt.type === 'chat' && prompt.messages.map((message) => message.content)).toEqual([
+    'Tell a story',
+    'Again',
+    'More',
+  ]);
+});
+
+test('a failed answer says why and can be tried again in its place', async () => {
+  await begin();
+  loaded();
+  await app.chat.ask('a');
+  const failure = { kind: 'disk' as const, message: 'expert 3 of layer 2 could not be read' };
+  api.tell({ type: 'failed', id: api.last('generate').id, failure });
+  expect(lastAnswer()).toMatchObject({ state: 'failed', failure: failure.message });
+  await app.chat.retry();
+  expect(app.chat.turns).toHaveLength(2);
+
+  api.tell({ type: 'failed', id: api.last('generate').id, failure });
+  api.refusal = 'the engine is not running';
+  await app.chat.retry();
+  expect(lastAnswer()).toMatchObject({ state: 'failed', failure: 'the engine is not running' });
+});
+
+test('a new chat stops the answer and forgets the turns', async () => {
+  await begin();
+  loaded();
+  await app.chat.ask('a');
+  const { id } = api.last('generate');
+  await app.chat.clear();
+  expect(api.last('cancel').id).toBe(id);
+  expect(app.chat.turns).toEqual([]);
+  api.tell({ type: 'token', id, text: 'late', tokens: 1 });
+  api.tell({ type: 'finished', id, reason: 'cancelled', stats });
+  await settle();
+  expect(app.chat.turns).toEqual([]);
+});
+
+test('the conversation is there again in the next window', async () => {
+  await begin();
+  loaded();
+  app.chat.setDraft('half a th');
+  await app.chat.ask('a');
+  await write('one');
+  app.chat.setDraft('half a thought');
+  await settle(2000);
+  const next = new AppState(new Recorder(), localStorage);
+  expect(next.chat.turns.map((turn) => turn.text)).toEqual(['a', 'one']);
+  expect(next.chat.turns[1]).toMatchObject({ state: 'interrupted' });
+  expect(next.chat.draft).toBe('half a thought');
+});
+
+test('a load that fails says why; one that was cancelled does not', async () => {
+  await begin();
+  const failure = { kind: 'checkpoint' as const, message: '/models/demo.gguf: one byte short' };
+  api.tell({ type: 'failed', id: api.last('load').id, failure });
+  expect(app.model).toMatchObject({ phase: 'none', failure });
+  await app.load(demoPath);
+  expect(app.model.failure).toBeNull();
+  await app.model.cancel();
+  expect(api.last('cancel').id).toBe(api.last('load').id);
+  expect(app.model.cancelling).toBe(true);
+  api.tell({ type: 'failed', id: api.last('load').id, failure: { kind: 'cancelled', message: 'cancelled' } });
+  expect(app.model).toMatchObject({ phase: 'none', failure: null, cancelling: false });
+});
+
+test('an engine that ends while loading is a failed load', async () => {
+  await begin();
+  api.exit('it ran out of memory');
+  expect(app.model.failure?.message).toBe('it ran out of memory');
+});
+
+test('a loaded model is remembered, the demo model only as the last one', async () => {
+  await begin();
+  loaded();
+  await settle(1000);
+  expect(api.saved.at(-1)).toMatchObject({ last_model: demoPath, models: [] });
+  await app.load('/m/other.gguf');
+  loaded();
+  await settle(1000);
+  expect(api.saved.at(-1)).toMatchObject({ last_model: '/m/other.gguf', models: ['/m/other.gguf'] });
+  await app.library.forget('/m/other.gguf');
+  expect(api.saved.at(-1)).toMatchObject({ last_model: null, models: [] });
+});
+
+test('another model stops the answer first', async () => {
+  await begin();
+  loaded();
+  await app.chat.ask('a');
+  await app.load('/m/other.gguf');
+  expect(api.commands.slice(-3).map((command) => command.type)).toEqual(['generate', 'cancel', 'load']);
+  expect(app.memory.placement).toBeNull();
+});
+
+test('unloading frees the model', async () => {
+  await begin();
+  loaded();
+  await app.unload();
+  expect(app.model.phase).toBe('unloading');
+  api.tell({ type: 'unloaded', id: api.last('unload').id });
+  expect(app.model).toMatchObject({ phase: 'none', info: null });
+  expect(app.memory.placement).toBeNull();
+});
+
+test('a wanted end of the engine is no fault', async () => {
+  await begin();
+  api.play({ type: 'engine_exited', message: '', code: 0, signal: null, expected: true });
+  expect(app.engine).toMatchObject({ status: 'stopped', exit: null });
+});
+
+test('an engine that can not be started is told', async () => {
+  api.onStart = () => {
+    throw new Error('moestro-desktop: no such file');
+  };
+  await begin();
+  expect(app.engine).toMatchObject({ status: 'stopped', exit: { message: 'moestro-desktop: no such file' } });
+});
+
+test('notices are shown once each until they are dismissed', async () => {
+  await begin();
+  api.play({ type: 'notice', message: 'The settings were damaged.' });
+  api.play({ type: 'notice', message: 'The settings were damaged.' });
+  api.tell({ type: 'failed', id: null, failure: { kind: 'request', message: 'not understood' } });
+  expect(app.engine.notices).toEqual(['The settings were damaged.', 'not understood']);
+  app.engine.dismiss('not understood');
+  expect(app.engine.notices).toEqual(['The settings were damaged.']);
+});
