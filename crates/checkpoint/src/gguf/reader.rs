@@ -34,11 +34,12 @@ impl<'a> HeaderReader<'a> {
         self.path
     }
 
-    /// Bytes read so far, and bytes of the file.
+    /// Bytes read so far.
     pub fn position(&self) -> u64 {
         self.position
     }
 
+    /// Bytes of the file.
     pub fn length(&self) -> u64 {
         self.length
     }

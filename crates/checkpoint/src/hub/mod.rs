@@ -35,7 +35,10 @@ pub(crate) fn open(directory: &Path, chosen: Option<PathBuf>) -> Result<HubSet, 
     let hub = HubFiles::read(directory)?;
     let weights = find_weights(directory)?;
     if let Some(chosen) = chosen
-        && !weights.paths.contains(&chosen)
+        && !weights
+            .paths
+            .iter()
+            .any(|path| path.file_name() == chosen.file_name())
     {
         return Err(CheckpointError::not_found(
             &chosen,
