@@ -1,3 +1,32 @@
-//! The `moestro` command.
+//! The `moestro` command: generate, logits, perplexity and plan without a window.
 
-fn main() {}
+mod arguments;
+mod demo;
+mod generate;
+mod logits;
+mod perplexity;
+mod plan;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Verb};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.verb {
+        Verb::Generate(a) => generate::run(&a),
+        Verb::Logits(a) => logits::run(&a),
+        Verb::Perplexity(a) => perplexity::run(&a),
+        Verb::Plan(a) => plan::run(&a),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("moestro: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

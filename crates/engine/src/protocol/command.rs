@@ -24,7 +24,11 @@ pub enum Command {
     Configure { id: u64, memory: MemorySettings },
     /// Works out a placement without applying it: for `model`, or for the loaded
     /// model when that is `None`. Answered by `Planned`.
-    Plan { id: u64, model: Option<PathBuf>, memory: MemorySettings },
+    Plan {
+        id: u64,
+        model: Option<PathBuf>,
+        memory: MemorySettings,
+    },
     /// Starts sending `Snapshot` at this rate (0 stops, 20 is the most).
     Watch { hz: f32 },
     /// Ends the engine after the current token.
@@ -85,7 +89,10 @@ pub struct GenerateRequest {
 pub enum Prompt {
     /// A conversation, rendered through the model's chat template.
     Chat {
-        #[cfg_attr(feature = "typescript", ts(type = "Array<{ role: string, content: string }>"))]
+        #[cfg_attr(
+            feature = "typescript",
+            ts(type = "Array<{ role: string, content: string }>")
+        )]
         messages: Vec<Message>,
     },
     /// Text taken as it is.

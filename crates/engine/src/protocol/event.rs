@@ -10,21 +10,59 @@ use super::{Hardware, MemorySnapshot, Placement};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// First event of every engine.
-    Ready { version: String, hardware: Hardware },
-    LoadProgress { id: u64, stage: LoadStage, done: u64, total: u64 },
-    Loaded { id: u64, model: ModelInfo, placement: Placement },
-    Unloaded { id: u64 },
+    Ready {
+        version: String,
+        hardware: Hardware,
+    },
+    LoadProgress {
+        id: u64,
+        stage: LoadStage,
+        done: u64,
+        total: u64,
+    },
+    Loaded {
+        id: u64,
+        model: ModelInfo,
+        placement: Placement,
+    },
+    Unloaded {
+        id: u64,
+    },
     /// Prompt tokens processed so far; `reused` of the `total` were already in
     /// the session and cost nothing.
-    PrefillProgress { id: u64, done: usize, total: usize, reused: usize },
+    PrefillProgress {
+        id: u64,
+        done: usize,
+        total: usize,
+        reused: usize,
+    },
     /// Text that is safe to show; whole characters, never part of a stop text.
-    Token { id: u64, text: String, tokens: usize },
-    Finished { id: u64, reason: FinishReason, stats: GenerationStats },
-    Configured { id: u64, placement: Placement },
-    Planned { id: u64, placement: Placement },
-    Snapshot { snapshot: Box<MemorySnapshot> },
+    Token {
+        id: u64,
+        text: String,
+        tokens: usize,
+    },
+    Finished {
+        id: u64,
+        reason: FinishReason,
+        stats: GenerationStats,
+    },
+    Configured {
+        id: u64,
+        placement: Placement,
+    },
+    Planned {
+        id: u64,
+        placement: Placement,
+    },
+    Snapshot {
+        snapshot: Box<MemorySnapshot>,
+    },
     /// `id` is `None` for a line that could not be understood.
-    Failed { id: Option<u64>, failure: Failure },
+    Failed {
+        id: Option<u64>,
+        failure: Failure,
+    },
 }
 
 /// What a load is doing; `done` and `total` count bytes.

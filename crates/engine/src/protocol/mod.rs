@@ -6,10 +6,14 @@ mod command;
 mod event;
 mod memory;
 
-pub use command::{Command, GenerateRequest, LoadRequest, MemorySettings, Prompt, SamplingOverrides};
+pub use command::{
+    Command, GenerateRequest, LoadRequest, MemorySettings, Prompt, SamplingOverrides,
+};
 pub use event::{
     Event, Failure, FailureKind, FinishReason, GenerationStats, LoadStage, ModelInfo, ModelSource,
 };
+pub use moestro_text::Message;
+
 pub use memory::{
     Component, GpuInfo, Hardware, LayerResidency, MemorySnapshot, Placement, PlacementRow, Tier,
     TierUse, Totals,

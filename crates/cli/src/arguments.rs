@@ -1,0 +1,209 @@
+//! Command-line arguments, and what they resolve to for the engine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use moestro_engine::protocol::{LoadStage, MemorySettings, SamplingOverrides};
+use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware};
+
+use crate::demo;
+use crate::size::parse_size;
+
+/// Runs large Mixture-of-Experts language models on the machine you own.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Write an answer to a prompt, as it comes
+    Generate(Generate),
+    /// Write the logits of given tokens to a safetensors file
+    Logits(Logits),
+    /// How well the model predicts a text
+    Perplexity(Perplexity),
+    /// Show what would go where, without loading the model
+    Plan(Plan),
+}
+
+/// Which model, and what it may use.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// A GGUF file or a Hugging Face folder [default: the demo model]
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Expert slots per layer [default: as many as fit]
+    #[arg(long, value_name = "N")]
+    pub experts_per_layer: Option<usize>,
+    /// RAM the engine may use, such as 12GB or 800MiB [default: what is free]
+    #[arg(long, visible_alias = "ram", value_name = "SIZE", value_parser = parse_size)]
+    pub ram_budget: Option<u64>,
+    /// Tokens of context [default: what fits, at most 32768]
+    #[arg(long, value_name = "N")]
+    pub context: Option<usize>,
+    /// Worker threads [default: physical cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct Generate {
+    /// What to answer; `-` reads it from standard input
+    pub prompt: String,
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Stop after this many tokens [default: when the model stops]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<usize>,
+    /// 0 always takes the likeliest token
+    #[arg(long, value_name = "X")]
+    pub temperature: Option<f32>,
+    #[arg(long, value_name = "X")]
+    pub top_p: Option<f32>,
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<u32>,
+    #[arg(long, value_name = "X")]
+    pub min_p: Option<f32>,
+    #[arg(long, value_name = "X")]
+    pub repetition_penalty: Option<f32>,
+    #[arg(long, value_name = "X")]
+    pub presence_penalty: Option<f32>,
+    #[arg(long, value_name = "X")]
+    pub frequency_penalty: Option<f32>,
+    /// The same seed gives the same answer
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Text that ends the answer; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Continue the prompt as it is, without the chat template
+    #[arg(long, conflicts_with = "system")]
+    pub raw: bool,
+    /// Print speed and cache figures to standard error afterwards
+    #[arg(long)]
+    pub stats: bool,
+}
+
+#[derive(Args)]
+pub struct Logits {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Token ids, separated by commas
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub tokens: Vec<u32>,
+    /// Gets one f32 tensor `logits` [positions, vocabulary]
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Perplexity {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Text to predict
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// VRAM to plan with, whatever this machine has, such as 14GB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub vram: Option<u64>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Generate {
+    pub fn sampling(&self) -> SamplingOverrides {
+        SamplingOverrides {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            seed: self.seed,
+        }
+    }
+}
+
+impl ModelArguments {
+    pub fn path(&self) -> Result<PathBuf> {
+        match &self.model {
+            Some(path) => Ok(path.clone()),
+            None => demo::find().context(
+                "the demo model was not found beside this program; name a model with --model PATH",
+            ),
+        }
+    }
+
+    pub fn memory(&self) -> MemorySettings {
+        MemorySettings {
+            vram_budget: None,
+            ram_budget: self.ram_budget,
+            experts_per_layer: self.experts_per_layer,
+            context: self.context,
+        }
+    }
+
+    /// Loads the model; progress goes to standard error if that is a terminal.
+    pub fn load(&self, kv: KvFormat) -> Result<Engine> {
+        let path = self.path()?;
+        let options = LoadOptions {
+            memory: self.memory(),
+            threads: self.threads,
+            kv,
+        };
+        let mut progress = progress(&path);
+        let engine = Engine::load(
+            &path,
+            &options,
+            hardware::probe(),
+            &Cancel::new(),
+            &mut progress,
+        )?;
+        for note in &engine.placement().notes {
+            eprintln!("note: {note}");
+        }
+        Ok(engine)
+    }
+}
+
+fn progress(path: &Path) -> impl FnMut(LoadStage, u64, u64) + use<> {
+    use std::io::IsTerminal;
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    let shown = std::io::stderr().is_terminal();
+    let mut last = None;
+    move |stage, done, total| {
+        if !shown || stage != LoadStage::Weights || total == 0 {
+            return;
+        }
+        let percent = done * 100 / total;
+        if last == Some(percent) {
+            return;
+        }
+        last = Some(percent);
+        if percent == 100 {
+            // Leaves the line empty for the answer.
+            eprint!("\r\x1b[K");
+        } else {
+            eprint!("\rloading {name}: {percent}%");
+        }
+    }
+}

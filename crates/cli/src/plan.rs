@@ -1,0 +1,107 @@
+//! `moestro plan`: the placement table, from headers alone.
+
+use anyhow::Result;
+use moestro_engine::placement::place;
+use moestro_engine::protocol::{MemorySettings, Placement, Tier};
+use moestro_engine::{KvFormat, hardware, inspect};
+
+use crate::arguments::Plan;
+use crate::size::show_size;
+
+pub fn run(a: &Plan) -> Result<()> {
+    let path = a.model.path()?;
+    let inspection = inspect(&path, KvFormat::default())?;
+    let hardware = hardware::probe();
+    // A VRAM size on the command line asks "what if", whatever is built in here.
+    let vram_note = if a.vram.is_some() {
+        ""
+    } else {
+        hardware.gpu_note.as_str()
+    };
+    let settings = MemorySettings {
+        vram_budget: a.vram,
+        ..a.model.memory()
+    };
+    let placement = place(&inspection.sizes, &hardware, &settings, vram_note);
+    if a.json {
+        println!("{}", serde_json::to_string_pretty(&placement)?);
+    } else {
+        println!("{} ({})", path.display(), inspection.blueprint.architecture);
+        show(&placement);
+        if a.vram.is_some() {
+            println!("note: planned for a GPU; this version computes on the CPU only.");
+        }
+    }
+    Ok(())
+}
+
+fn show(p: &Placement) {
+    println!(
+        "\n{:<18}{:>12}{:>12}{:>12}",
+        "component", "VRAM", "RAM", "disk"
+    );
+    let mut components: Vec<_> = p.rows.iter().map(|r| r.component).collect();
+    components.dedup();
+    components.sort_unstable();
+    components.dedup();
+    for component in components {
+        let cell = |tier: Tier| {
+            let rows = p
+                .rows
+                .iter()
+                .filter(|r| r.component == component && r.tier == tier);
+            let bytes: u64 = rows.map(|r| r.bytes).sum();
+            if bytes == 0 {
+                "-".to_string()
+            } else {
+                show_size(bytes)
+            }
+        };
+        println!(
+            "{:<18}{:>12}{:>12}{:>12}",
+            name(&component),
+            cell(Tier::Vram),
+            cell(Tier::Ram),
+            cell(Tier::Disk)
+        );
+    }
+    let total = |f: fn(&moestro_engine::protocol::TierUse) -> u64| -> Vec<String> {
+        p.tiers.iter().map(|t| show_size(f(t))).collect()
+    };
+    let (used, budget) = (total(|t| t.used), total(|t| t.budget));
+    println!(
+        "{:<18}{:>12}{:>12}{:>12}",
+        "total", used[0], used[1], used[2]
+    );
+    println!(
+        "{:<18}{:>12}{:>12}{:>12}",
+        "budget", budget[0], budget[1], ""
+    );
+    println!(
+        "\n{} of {} experts per layer have a slot; context {} of {} tokens.",
+        p.experts_per_layer, p.experts_total, p.context, p.max_context
+    );
+    println!(
+        "{}",
+        if p.fits {
+            "It fits."
+        } else {
+            "It does not fit."
+        }
+    );
+    for note in &p.notes {
+        println!("note: {note}");
+    }
+}
+
+/// `SharedExperts` as `shared experts`.
+fn name(component: &impl std::fmt::Debug) -> String {
+    let mut out = String::new();
+    for c in format!("{component:?}").chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}

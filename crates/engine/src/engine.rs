@@ -1,0 +1,252 @@
+//! A loaded model with its experts, text side and placement.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use moestro_checkpoint::{Checkpoint, Metadata};
+use moestro_kernels::Compute;
+
+use crate::architectures;
+use crate::cancel::Cancel;
+use crate::error::{EngineError, Result};
+use crate::experts::Experts;
+use crate::layers::Context;
+use crate::model::{Logits, Model};
+use crate::placement::{ModelSizes, PREFILL_CHUNK, place};
+use crate::protocol::{Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource, Placement};
+use crate::session::Session;
+use crate::state::{KvFormat, State};
+use crate::text_assets::TextAssets;
+use crate::weights::{Loader, Manifest};
+
+/// How to load a model.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    pub memory: MemorySettings,
+    /// `None` uses the physical cores.
+    pub threads: Option<usize>,
+    pub kv: KvFormat,
+}
+
+pub struct Engine {
+    pub info: ModelInfo,
+    pub text: TextAssets,
+    hardware: Hardware,
+    sizes: ModelSizes,
+    placement: Placement,
+    compute: Compute,
+    model: Model,
+    experts: Experts,
+    kv: KvFormat,
+}
+
+/// A checkpoint that was looked at but not loaded.
+pub struct Inspection {
+    pub checkpoint: Checkpoint,
+    pub blueprint: crate::blueprint::Blueprint,
+    pub manifest: Manifest,
+    pub sizes: ModelSizes,
+}
+
+/// Reads headers and checks that the checkpoint holds exactly what its
+/// architecture needs; no weights are read.
+pub fn inspect(path: &Path, kv: KvFormat) -> Result<Inspection> {
+    let checkpoint = Checkpoint::open(path)?;
+    let blueprint = architectures::read(&checkpoint)?;
+    let manifest = Manifest::new(&checkpoint, &blueprint)?;
+    let sizes = ModelSizes::new(&blueprint, &manifest, kv, checkpoint.total_bytes());
+    Ok(Inspection {
+        checkpoint,
+        blueprint,
+        manifest,
+        sizes,
+    })
+}
+
+impl Engine {
+    /// Reads everything but the routed experts. `progress` gets bytes done and
+    /// to do.
+    ///
+    /// Errors: a bad checkpoint, budgets that are too small, `Cancelled`.
+    pub fn load(
+        path: &Path,
+        options: &LoadOptions,
+        hardware: Hardware,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(LoadStage, u64, u64),
+    ) -> Result<Engine> {
+        progress(LoadStage::Opening, 0, 0);
+        let Inspection {
+            checkpoint,
+            blueprint,
+            mut manifest,
+            sizes,
+        } = inspect(path, options.kv)?;
+        let text = TextAssets::read(&checkpoint)?;
+        let placement = place(&sizes, &hardware, &options.memory, &hardware.gpu_note);
+        if !placement.fits {
+            return Err(EngineError::Budget(placement.notes.join(" ")));
+        }
+        let compute = Compute::new(options.threads.unwrap_or(hardware.physical_cores).max(1));
+        let info = describe(&checkpoint, &blueprint, &manifest);
+
+        let total = sizes.weights.values().sum();
+        let mut done = 0;
+        let mut count = |bytes| {
+            done += bytes;
+            progress(LoadStage::Weights, done, total);
+            cancel.check()
+        };
+        let mut loader = Loader::new(&checkpoint, &manifest, &mut count);
+        let model = Model::load(&mut loader, blueprint)?;
+        let experts = std::mem::take(&mut manifest.experts);
+        let experts = Experts::new(Arc::new(checkpoint), experts, placement.experts_per_layer);
+        let kv = options.kv;
+        Ok(Engine {
+            info,
+            text,
+            hardware,
+            sizes,
+            placement,
+            compute,
+            model,
+            experts,
+            kv,
+        })
+    }
+
+    pub fn session(&self) -> Session {
+        Session::new(&self.model.blueprint, self.kv)
+    }
+
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    pub fn experts(&self) -> &Experts {
+        &self.experts
+    }
+
+    pub fn experts_mut(&mut self) -> &mut Experts {
+        &mut self.experts
+    }
+
+    /// What these settings would do; nothing is changed.
+    pub fn plan(&self, memory: &MemorySettings) -> Placement {
+        place(&self.sizes, &self.hardware, memory, &self.hardware.gpu_note)
+    }
+
+    /// Applies new budgets and slots. Settings that do not fit are refused and
+    /// the old ones stay.
+    pub fn configure(&mut self, memory: &MemorySettings) -> Result<&Placement> {
+        let placement = self.plan(memory);
+        if !placement.fits {
+            return Err(EngineError::Budget(placement.notes.join(" ")));
+        }
+        self.experts.resize(placement.experts_per_layer);
+        self.placement = placement;
+        Ok(&self.placement)
+    }
+
+    /// Reads one more expert into a free slot; for idle time. Returns whether
+    /// there was one to read.
+    pub fn fill_one_slot(&mut self) -> Result<bool> {
+        self.experts.fill_one(&self.compute)
+    }
+
+    /// One step of the model: appends at most a prefill chunk to the session.
+    pub fn forward(
+        &mut self,
+        session: &mut Session,
+        tokens: &[u32],
+        wanted: Logits,
+        cancel: &Cancel,
+    ) -> Result<Tensor> {
+        let cx = Context {
+            compute: &self.compute,
+            cancel,
+        };
+        let (model, experts) = (&self.model, &mut self.experts);
+        session.advance(tokens, |state| {
+            model.forward(cx, tokens, state, experts, wanted)
+        })
+    }
+
+    /// Logits of every position of a text that stands alone. `each` gets the
+    /// number of the first position of a chunk and `[positions, vocabulary]`.
+    pub fn each_logits(
+        &mut self,
+        tokens: &[u32],
+        cancel: &Cancel,
+        each: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let cx = Context {
+            compute: &self.compute,
+            cancel,
+        };
+        let mut state = State::new(&self.model.blueprint, self.kv);
+        for (i, chunk) in tokens.chunks(PREFILL_CHUNK).enumerate() {
+            let logits =
+                self.model
+                    .forward(cx, chunk, &mut state, &mut self.experts, Logits::All)?;
+            each(i * PREFILL_CHUNK, &logits)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of weights that are always in memory, by component.
+    pub fn sizes(&self) -> &ModelSizes {
+        &self.sizes
+    }
+}
+
+fn describe(
+    checkpoint: &Checkpoint,
+    blueprint: &crate::blueprint::Blueprint,
+    manifest: &Manifest,
+) -> ModelInfo {
+    let path = checkpoint.path();
+    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    let (name, source) = match checkpoint.metadata() {
+        Metadata::Gguf(meta) => {
+            let name = meta.string("general.name").ok().flatten().map(String::from);
+            (name.or(stem), ModelSource::Gguf)
+        }
+        Metadata::HuggingFace(_) => {
+            let folder = path.file_name().map(|s| s.to_string_lossy().into_owned());
+            (folder.or(stem), ModelSource::HuggingFace)
+        }
+    };
+    let total: u64 = manifest.formats.iter().map(|(_, bytes)| bytes).sum();
+    let shares: Vec<String> = manifest
+        .formats
+        .iter()
+        .map(|(format, bytes)| (format, 100.0 * *bytes as f64 / total.max(1) as f64))
+        .filter(|(_, share)| *share >= 0.5)
+        .map(|(format, share)| format!("{} {share:.0}%", format.name()))
+        .collect();
+    let moe = || blueprint.moe_layers().map(|(_, m)| m);
+    ModelInfo {
+        name: name.unwrap_or_else(|| "model".into()),
+        path: path.display().to_string(),
+        source,
+        architecture: blueprint.architecture.to_string(),
+        parameters: manifest.parameters,
+        file_bytes: checkpoint.total_bytes(),
+        layers: blueprint.layers.len(),
+        moe_layers: manifest.experts.len(),
+        experts_per_layer: moe().map(|m| m.experts).max().unwrap_or(0),
+        experts_per_token: moe().map(|m| m.experts_per_token).max().unwrap_or(0),
+        expert_bytes: manifest
+            .experts
+            .iter()
+            .map(|l| l.layout.slot_bytes as u64)
+            .max()
+            .unwrap_or(0),
+        vocabulary: blueprint.vocabulary,
+        max_context: blueprint.max_context,
+        formats: shares.join(", "),
+        skipped: manifest.skipped.clone(),
+    }
+}

@@ -1,0 +1,137 @@
+//! What this machine has: RAM and CPU through sysinfo and std, GPUs through NVML.
+//! Works without a driver and says so.
+
+use moestro_kernels::{Compute, Isa};
+use nvml_wrapper::Nvml;
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
+
+use crate::protocol::{GpuInfo, Hardware};
+
+/// Reads the machine once. RAM that this process holds counts as available,
+/// because it is ours to use again.
+pub fn probe() -> Hardware {
+    let what = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(what).ok();
+    let (total, available) = system.as_ref().map_or((0, 0), memory);
+    let logical = std::thread::available_parallelism().map_or(1, usize::from);
+    let (gpus, gpu_note) = gpus();
+    let brand = system.and_then(|s| Some(s.cpus().first()?.brand().trim().to_string()));
+    Hardware {
+        cpu: brand
+            .filter(|b| !b.is_empty())
+            .unwrap_or_else(|| "unknown processor".into()),
+        physical_cores: System::physical_core_count()
+            .unwrap_or(logical)
+            .min(logical),
+        logical_cores: logical,
+        cpu_features: cpu_features(),
+        kernels: kernels_name(Compute::new(1).isa()).to_string(),
+        ram_total: total,
+        ram_available: (available + process_bytes()).min(total),
+        gpus,
+        gpu_note,
+    }
+}
+
+/// RAM that could be taken now without swapping, in bytes.
+pub fn ram_available() -> u64 {
+    let what = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(what).map_or(0, |system| memory(&system).1)
+}
+
+/// Resident bytes of this process.
+pub fn process_bytes() -> u64 {
+    let pid = Pid::from_u32(std::process::id());
+    let Ok(mut system) = System::new() else {
+        return 0;
+    };
+    let only = sysinfo::ProcessesToUpdate::Some(&[pid]);
+    system.refresh_processes_specifics(only, false, ProcessRefreshKind::nothing().with_memory());
+    system.process(pid).map_or(0, |p| p.memory())
+}
+
+/// Total and available bytes, within the limit of a container or slice.
+fn memory(system: &System) -> (u64, u64) {
+    let (total, available) = (system.total_memory(), system.available_memory());
+    match system.cgroup_limits() {
+        Some(limit) if limit.total_memory > 0 && limit.total_memory < total => {
+            (limit.total_memory, available.min(limit.free_memory))
+        }
+        _ => (total, available),
+    }
+}
+
+fn kernels_name(isa: Isa) -> &'static str {
+    match isa {
+        Isa::Portable => "portable",
+        Isa::Avx2 => "AVX2",
+        Isa::Avx512 => "AVX-512",
+    }
+}
+
+fn cpu_features() -> Vec<String> {
+    #[allow(unused_mut)]
+    let mut found: Vec<&str> = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let known = [
+            ("SSE4.2", is_x86_feature_detected!("sse4.2")),
+            ("AVX2", is_x86_feature_detected!("avx2")),
+            ("FMA", is_x86_feature_detected!("fma")),
+            ("AVX-512", is_x86_feature_detected!("avx512f")),
+            ("AVX-512 VNNI", is_x86_feature_detected!("avx512vnni")),
+        ];
+        found.extend(known.iter().filter(|(_, has)| *has).map(|(name, _)| *name));
+    }
+    found.into_iter().map(String::from).collect()
+}
+
+/// GPUs, and why none of them computes.
+fn gpus() -> (Vec<GpuInfo>, String) {
+    let nvml = match Nvml::init() {
+        Ok(nvml) => nvml,
+        Err(_) => {
+            let note = "No NVIDIA driver was found; Moestro computes on the CPU.";
+            return (Vec::new(), note.to_string());
+        }
+    };
+    let driver = nvml.sys_driver_version().unwrap_or_default();
+    let count = nvml.device_count().unwrap_or(0);
+    let gpus: Vec<GpuInfo> = (0..count)
+        .filter_map(|i| {
+            let device = nvml.device_by_index(i).ok()?;
+            let memory = device.memory_info().ok()?;
+            Some(GpuInfo {
+                name: device.name().unwrap_or_else(|_| "NVIDIA GPU".into()),
+                vram_total: memory.total,
+                vram_free: memory.free,
+                driver: driver.clone(),
+            })
+        })
+        .collect();
+    let note = match gpus.first() {
+        Some(gpu) => format!(
+            "{} was found, but this version computes on the CPU only; GPU support is being built.",
+            gpu.name
+        ),
+        None => "The NVIDIA driver reports no usable GPU; Moestro computes on the CPU.".to_string(),
+    };
+    (gpus, note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_finds_a_plausible_machine() {
+        let h = probe();
+        assert!(h.physical_cores >= 1 && h.logical_cores >= h.physical_cores);
+        assert!(h.ram_total > 64 << 20 && h.ram_available <= h.ram_total);
+        assert!(h.gpus.is_empty() || h.gpus[0].vram_total > 0);
+        assert!(!h.gpu_note.is_empty());
+        assert!(process_bytes() > 1 << 20);
+    }
+}

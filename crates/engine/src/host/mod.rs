@@ -1,0 +1,108 @@
+//! Holds at most one engine on a thread of its own and obeys commands: work goes
+//! on between them, and they take effect between two tokens.
+
+mod meter;
+mod run;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::cancel::Cancel;
+use crate::protocol::{Command, Event};
+
+/// The commands under way or waiting, so that a cancel reaches them at once.
+type Pending = Arc<Mutex<HashMap<u64, Cancel>>>;
+
+/// A running host. Dropping it ends the engine after the current step.
+pub struct Host {
+    remote: Remote,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Sends commands to a host; can be cloned and moved to other threads.
+#[derive(Clone)]
+pub struct Remote {
+    commands: Sender<Command>,
+    pending: Pending,
+}
+
+impl Host {
+    /// Starts the thread. `events` is called on it, in order, and should not block.
+    pub fn start(events: impl FnMut(Event) + Send + 'static) -> Host {
+        let (commands, inbox) = channel();
+        let pending = Pending::default();
+        let remote = Remote {
+            commands,
+            pending: pending.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || run::run(inbox, pending, Box::new(events)))
+            .expect("the system can start a thread");
+        Host {
+            remote,
+            thread: Some(thread),
+        }
+    }
+
+    /// A host whose events are read from a channel.
+    pub fn with_channel() -> (Host, Receiver<Event>) {
+        let (sender, events) = channel();
+        let host = Host::start(move |event| {
+            // Nobody listening is no reason to stop working.
+            let _ = sender.send(event);
+        });
+        (host, events)
+    }
+
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// See [`Remote::send`].
+    pub fn send(&self, command: Command) -> bool {
+        self.remote.send(command)
+    }
+
+    /// Waits until the engine has ended. Returns false if it ended by a fault.
+    pub fn wait(mut self) -> bool {
+        self.thread.take().is_none_or(|t| t.join().is_ok())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.remote.send(Command::Shutdown);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Remote {
+    /// Queues a command. Cancelling and shutting down do not wait for their turn.
+    /// Returns false if the engine has ended.
+    pub fn send(&self, command: Command) -> bool {
+        match &command {
+            Command::Cancel { id } => {
+                if let Some(cancel) = lock(&self.pending).get(id) {
+                    cancel.cancel();
+                }
+                return true;
+            }
+            Command::Shutdown => lock(&self.pending).values().for_each(Cancel::cancel),
+            Command::Load { id, .. } | Command::Generate { id, .. } => {
+                lock(&self.pending).insert(*id, Cancel::new());
+            }
+            _ => {}
+        }
+        self.commands.send(command).is_ok()
+    }
+}
+
+fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, Cancel>> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,74 @@
+//! The state of memory at one moment, for whoever watches.
+
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::meter::Meter;
+use crate::engine::Engine;
+use crate::hardware;
+use crate::protocol::{Component, MemorySnapshot, PlacementRow, Tier};
+use crate::session::Session;
+
+/// Measures what is in use now; budgets come from the placement.
+pub fn take(
+    engine: &Engine,
+    session: &Session,
+    meter: &Meter,
+    started: Instant,
+    generating: bool,
+) -> MemorySnapshot {
+    let placement = engine.placement();
+    let experts = engine.experts();
+    let layers = experts.residency();
+    let in_use = |row: &PlacementRow| -> PlacementRow {
+        let bytes = match row.component {
+            Component::ExpertSlots => experts.slot_bytes(),
+            Component::SessionState => session.bytes(),
+            _ => row.bytes,
+        };
+        PlacementRow {
+            bytes,
+            ..row.clone()
+        }
+    };
+    let mut rows: Vec<PlacementRow> = placement
+        .rows
+        .iter()
+        .filter(|r| r.component != Component::RemainingExperts)
+        .map(in_use)
+        .collect();
+    let remaining = experts.all_bytes().saturating_sub(experts.slot_bytes());
+    if remaining > 0 {
+        let (component, tier) = (Component::RemainingExperts, Tier::Disk);
+        rows.push(PlacementRow {
+            component,
+            tier,
+            bytes: remaining,
+        });
+    }
+    let mut tiers = placement.tiers.clone();
+    for tier in &mut tiers {
+        tier.used = rows
+            .iter()
+            .filter(|r| r.tier == tier.tier)
+            .map(|r| r.bytes)
+            .sum();
+    }
+    MemorySnapshot {
+        time_ms: started.elapsed().as_millis() as u64,
+        rows,
+        tiers,
+        process_bytes: hardware::process_bytes(),
+        ram_available: hardware::ram_available(),
+        layers,
+        heat: STANDARD.encode(experts.heat()),
+        totals: experts.totals(),
+        tokens_per_second: meter.tokens_per_second(),
+        hit_rate: meter.hit_rate(),
+        generating,
+        context_used: session.len(),
+        context: placement.context,
+    }
+}

@@ -1,0 +1,180 @@
+//! Mixture of experts: a router picks a few experts per token; their outputs are
+//! summed in the order of the router's choice, so that the result does not
+//! depend on which experts happened to be in memory.
+
+use candle_core::{Device, Tensor};
+use moestro_kernels::{self as kernels, ExpertTask};
+
+use super::Context;
+use super::mlp::Mlp;
+use crate::blueprint::MoeShape;
+use crate::error::Result;
+use crate::experts::Experts;
+use crate::ops;
+use crate::weights::{Loader, Weight};
+
+pub struct SparseMlp {
+    shape: MoeShape,
+    /// `[experts, hidden]`.
+    router: Weight,
+    shared: Option<Shared>,
+    /// This layer's number among those with experts.
+    row: usize,
+}
+
+struct Shared {
+    mlp: Mlp,
+    /// `[1, hidden]`.
+    gate: Weight,
+}
+
+/// The tokens that chose one expert.
+struct Group {
+    expert: u32,
+    /// First row of the group in the gathered activations.
+    start: usize,
+    /// `token * experts_per_token + rank`.
+    choices: Vec<usize>,
+}
+
+impl SparseMlp {
+    pub fn load(
+        loader: &mut Loader,
+        prefix: &str,
+        shape: &MoeShape,
+        row: usize,
+    ) -> Result<SparseMlp> {
+        let shared = match shape.shared_intermediate {
+            None => None,
+            Some(_) => Some(Shared {
+                mlp: Mlp::load(loader, &format!("{prefix}mlp.shared_expert."))?,
+                gate: loader.matrix(&format!("{prefix}mlp.shared_expert_gate.weight"))?,
+            }),
+        };
+        Ok(SparseMlp {
+            shape: shape.clone(),
+            router: loader.matrix(&format!("{prefix}mlp.gate.weight"))?,
+            shared,
+            row,
+        })
+    }
+
+    /// `x` and the result are `[tokens, hidden]`.
+    pub fn forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
+        let (tokens, hidden) = x.dims2()?;
+        let out = ops::values(x, |x| {
+            let (ids, weights) = self.route(cx, x, tokens);
+            experts.record_routing(self.row, &ids, self.shape.experts_per_token);
+            self.mix(cx, x, hidden, &ids, &weights, experts)
+        })?;
+        Ok(Tensor::from_vec(out, (tokens, hidden), &Device::Cpu)?)
+    }
+
+    /// Expert numbers and weights, `[tokens, experts_per_token]`, best first.
+    fn route(&self, cx: Context, x: &[f32], tokens: usize) -> (Vec<u32>, Vec<f32>) {
+        let s = &self.shape;
+        let mut logits = vec![0.0; tokens * s.experts];
+        kernels::matmul(cx.compute, self.router.matrix(), x, &mut logits);
+        let mut ids = vec![0; tokens * s.experts_per_token];
+        let mut weights = vec![0.0; ids.len()];
+        kernels::router_topk(
+            &logits,
+            s.experts,
+            s.experts_per_token,
+            s.normalise,
+            &mut ids,
+            &mut weights,
+        );
+        (ids, weights)
+    }
+
+    fn mix(
+        &self,
+        cx: Context,
+        x: &[f32],
+        hidden: usize,
+        ids: &[u32],
+        weights: &[f32],
+        experts: &mut Experts,
+    ) -> Result<Vec<f32>> {
+        let chosen = self.shape.experts_per_token;
+        let mut groups = self.group(ids);
+        let resident = |g: &Group| experts.is_resident(self.row, g.expert);
+        groups.sort_by_key(|g| (!resident(g), g.expert));
+        let mut start = 0;
+        let mut row_of = vec![0; ids.len()];
+        let mut gathered = Vec::with_capacity(ids.len() * hidden);
+        for group in &mut groups {
+            group.start = start;
+            for choice in &group.choices {
+                row_of[*choice] = start;
+                start += 1;
+                let token = choice / chosen;
+                gathered.extend_from_slice(&x[token * hidden..(token + 1) * hidden]);
+            }
+        }
+
+        let mut outputs = vec![0.0; gathered.len()];
+        let mut shared_out = vec![0.0; if self.shared.is_some() { x.len() } else { 0 }];
+        let mut pending_shared = self.shared.as_ref();
+        // Fewer slots than chosen experts means several rounds through the slots.
+        let mut left = outputs.as_mut_slice();
+        for round in groups.chunks(experts.slots(self.row)) {
+            cx.cancel.check()?;
+            let wanted: Vec<u32> = round.iter().map(|g| g.expert).collect();
+            experts.make_resident(cx.compute, self.row, &wanted)?;
+            let mut tasks = Vec::with_capacity(round.len() + 1);
+            for group in round {
+                let rows = group.choices.len() * hidden;
+                let (out, rest) = left.split_at_mut(rows);
+                left = rest;
+                let [gate, up, down] = experts.matrices(self.row, group.expert);
+                let from = group.start * hidden;
+                tasks.push(ExpertTask {
+                    gate,
+                    up,
+                    down,
+                    x: &gathered[from..from + rows],
+                    out,
+                });
+            }
+            if let Some(shared) = pending_shared.take() {
+                tasks.push(shared.mlp.task(x, &mut shared_out));
+            }
+            kernels::swiglu(cx.compute, &mut tasks);
+        }
+
+        let mut sum = vec![0.0; x.len()];
+        for (token, out) in sum.chunks_exact_mut(hidden).enumerate() {
+            for choice in token * chosen..(token + 1) * chosen {
+                let row = &outputs[row_of[choice] * hidden..(row_of[choice] + 1) * hidden];
+                let weight = weights[choice];
+                out.iter_mut().zip(row).for_each(|(o, y)| *o += weight * y);
+            }
+        }
+        if let Some(shared) = &self.shared {
+            let mut gate = vec![0.0; x.len() / hidden];
+            kernels::matmul(cx.compute, shared.gate.matrix(), x, &mut gate);
+            kernels::add_scaled_sigmoid(cx.compute, &mut sum, &shared_out, &gate);
+        }
+        Ok(sum)
+    }
+
+    fn group(&self, ids: &[u32]) -> Vec<Group> {
+        let mut place = vec![usize::MAX; self.shape.experts];
+        let mut groups: Vec<Group> = Vec::new();
+        for (choice, expert) in ids.iter().enumerate() {
+            let at = &mut place[*expert as usize];
+            if *at == usize::MAX {
+                *at = groups.len();
+                groups.push(Group {
+                    expert: *expert,
+                    start: 0,
+                    choices: Vec::new(),
+                });
+            }
+            groups[*at].choices.push(choice);
+        }
+        groups
+    }
+}

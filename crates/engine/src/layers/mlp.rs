@@ -1,0 +1,41 @@
+//! A SwiGLU feed-forward block whose weights are always in memory: dense layers
+//! and the shared expert.
+
+use moestro_kernels::{self as kernels, Compute, ExpertTask};
+
+use crate::error::Result;
+use crate::weights::{Loader, Weight};
+
+pub struct Mlp {
+    gate: Weight,
+    up: Weight,
+    down: Weight,
+}
+
+impl Mlp {
+    pub fn load(loader: &mut Loader, prefix: &str) -> Result<Mlp> {
+        Ok(Mlp {
+            gate: loader.matrix(&format!("{prefix}gate_proj.weight"))?,
+            up: loader.matrix(&format!("{prefix}up_proj.weight"))?,
+            down: loader.matrix(&format!("{prefix}down_proj.weight"))?,
+        })
+    }
+
+    /// `x` and the result are `[tokens, hidden]`.
+    pub fn forward(&self, compute: &Compute, x: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; x.len()];
+        kernels::swiglu(compute, &mut [self.task(x, &mut out)]);
+        out
+    }
+
+    /// The same as a task, to be computed beside others.
+    pub fn task<'a>(&'a self, x: &'a [f32], out: &'a mut [f32]) -> ExpertTask<'a> {
+        ExpertTask {
+            gate: self.gate.matrix(),
+            up: self.up.matrix(),
+            down: self.down.matrix(),
+            x,
+            out,
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! One timeline of tokens with the state that belongs to it. A new prompt that
+//! begins like the old one continues from there instead of starting over.
+
+use std::collections::VecDeque;
+
+use crate::blueprint::{Blueprint, Mixer};
+use crate::placement::SNAPSHOTS;
+use crate::state::{KvFormat, Snapshot, State};
+
+pub struct Session {
+    state: State,
+    /// Tokens that the state has seen.
+    tokens: Vec<u32>,
+    /// States at the ends of the latest prompts, oldest first.
+    snapshots: VecDeque<Snapshot>,
+    /// Attention alone can be truncated anywhere; recurrent state cannot.
+    recurrent: bool,
+}
+
+impl Session {
+    pub fn new(blueprint: &Blueprint, kv: KvFormat) -> Session {
+        Session {
+            state: State::new(blueprint, kv),
+            tokens: Vec::new(),
+            snapshots: VecDeque::new(),
+            recurrent: blueprint
+                .layers
+                .iter()
+                .any(|l| matches!(l.mixer, Mixer::DeltaNet(_))),
+        }
+    }
+
+    /// Tokens seen so far.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Goes back to the longest point shared with `prompt` that leaves at least
+    /// its last token to compute. Returns how many tokens are reused.
+    pub fn rewind_to(&mut self, prompt: &[u32]) -> usize {
+        let shared = self
+            .tokens
+            .iter()
+            .zip(prompt)
+            .take_while(|(a, b)| a == b)
+            .count();
+        self.truncate(shared.min(prompt.len().saturating_sub(1)));
+        self.tokens.len()
+    }
+
+    /// Remembers this point, forgetting the oldest one if there are too many.
+    pub fn remember(&mut self) {
+        if self
+            .snapshots
+            .back()
+            .is_some_and(|s| s.position == self.tokens.len())
+        {
+            return;
+        }
+        if self.snapshots.len() == SNAPSHOTS {
+            self.snapshots.pop_front();
+        }
+        self.snapshots.push_back(self.state.snapshot());
+    }
+
+    /// Runs `work` on the state to append `tokens`. If it fails, the session goes
+    /// back to a point where state and tokens agree.
+    pub fn advance<T, E>(
+        &mut self,
+        tokens: &[u32],
+        work: impl FnOnce(&mut State) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match work(&mut self.state) {
+            Ok(value) => {
+                self.tokens.extend_from_slice(tokens);
+                debug_assert_eq!(self.state.position, self.tokens.len());
+                Ok(value)
+            }
+            Err(error) => {
+                self.roll_back(self.tokens.len());
+                Err(error)
+            }
+        }
+    }
+
+    /// Bytes of state held now, snapshots included.
+    pub fn bytes(&self) -> u64 {
+        self.state.bytes() + self.snapshots.iter().map(Snapshot::bytes).sum::<u64>()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if len < self.tokens.len() {
+            self.roll_back(len);
+        }
+    }
+
+    /// Back to `len` tokens or, with recurrent state, to the last point
+    /// remembered at or before them.
+    fn roll_back(&mut self, len: usize) {
+        self.snapshots.retain(|s| s.position <= len);
+        if !self.recurrent {
+            let mut point = self.state.snapshot();
+            point.position = len;
+            self.state.restore(&point);
+            self.tokens.truncate(len);
+            return;
+        }
+        match self.snapshots.back() {
+            Some(snapshot) => {
+                self.state.restore(snapshot);
+                self.tokens.truncate(snapshot.position);
+            }
+            None => {
+                self.state.clear();
+                self.tokens.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blueprint::{AttentionShape, DeltaNetShape, FeedForward, LayerShape};
+    use crate::state::LayerState;
+
+    fn blueprint(recurrent: bool) -> Blueprint {
+        let mixer = if recurrent {
+            Mixer::DeltaNet(DeltaNetShape {
+                key_heads: 1,
+                value_heads: 1,
+                key_dim: 2,
+                value_dim: 2,
+                conv_kernel: 2,
+            })
+        } else {
+            Mixer::Attention(AttentionShape {
+                heads: 1,
+                kv_heads: 1,
+                head_dim: 2,
+                rotary_dims: 2,
+                rope_theta: 1e4,
+                gated: false,
+            })
+        };
+        let feed_forward = FeedForward::Dense { intermediate: 2 };
+        Blueprint {
+            architecture: "test",
+            vocabulary: 100,
+            hidden: 2,
+            layers: vec![LayerShape {
+                mixer,
+                feed_forward,
+            }],
+            norm_eps: 1e-6,
+            zero_centred_norms: false,
+            tied_head: true,
+            max_context: 64,
+        }
+    }
+
+    /// Marks the state with the tokens it saw, so that a mix-up is visible.
+    fn feed(session: &mut Session, tokens: &[u32]) {
+        session
+            .advance(tokens, |state| {
+                for token in tokens {
+                    match &mut state.layers[0] {
+                        LayerState::Attention(kv) => kv.append(&[*token as f32; 2], &[0.0; 2]),
+                        LayerState::DeltaNet(d) => d.memory[0] = d.memory[0] * 3.0 + *token as f32,
+                    }
+                }
+                state.position += tokens.len();
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+    }
+
+    fn memory(session: &Session) -> f32 {
+        match &session.state.layers[0] {
+            LayerState::DeltaNet(d) => d.memory[0],
+            LayerState::Attention(_) => 0.0,
+        }
+    }
+
+    #[test]
+    fn a_longer_prompt_continues_and_a_repeated_one_goes_back() {
+        let mut s = Session::new(&blueprint(true), KvFormat::F32);
+        feed(&mut s, &[1, 2]);
+        s.remember();
+        let at_two = memory(&s);
+        feed(&mut s, &[3, 4]);
+        assert_eq!(
+            s.rewind_to(&[1, 2, 3, 4, 5, 6]),
+            4,
+            "the next turn continues"
+        );
+        feed(&mut s, &[5, 6]);
+        assert_eq!(
+            s.rewind_to(&[1, 2, 3]),
+            2,
+            "asking again goes back to the snapshot"
+        );
+        assert_eq!(memory(&s), at_two);
+        assert_eq!(s.rewind_to(&[1, 9]), 0, "another conversation starts over");
+        assert_eq!(memory(&s), 0.0);
+    }
+
+    #[test]
+    fn attention_alone_is_cut_exactly() {
+        let mut s = Session::new(&blueprint(false), KvFormat::F16);
+        feed(&mut s, &[1, 2, 3, 4]);
+        assert_eq!(s.rewind_to(&[1, 2, 3, 9]), 3);
+        assert_eq!(
+            s.rewind_to(&[1, 2, 3]),
+            2,
+            "one token is always left to compute"
+        );
+    }
+
+    #[test]
+    fn failed_work_leaves_a_consistent_point() {
+        let mut s = Session::new(&blueprint(true), KvFormat::F32);
+        feed(&mut s, &[1, 2]);
+        s.remember();
+        feed(&mut s, &[3]);
+        let failed: Result<(), &str> = s.advance(&[4], |state| {
+            if let LayerState::DeltaNet(d) = &mut state.layers[0] {
+                d.memory[0] = f32::NAN;
+            }
+            Err("disk")
+        });
+        assert!(failed.is_err());
+        assert_eq!(s.len(), 2);
+        assert!(memory(&s).is_finite());
+    }
+}

@@ -1,0 +1,270 @@
+//! The engine as its shells use it: commands in, events out.
+
+mod support;
+
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use moestro_engine::Host;
+use moestro_engine::protocol::{
+    Command, Event, FailureKind, FinishReason, GenerateRequest, LoadRequest, MemorySettings,
+    Message, Prompt, SamplingOverrides,
+};
+use support::fixture;
+
+/// Far longer than anything here takes; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn next(events: &Receiver<Event>) -> Event {
+    events
+        .recv_timeout(PATIENCE)
+        .expect("the engine goes on talking")
+}
+
+/// Waits for the first event that `pick` accepts; a failure nobody picks ends the test.
+fn until<T>(events: &Receiver<Event>, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
+    loop {
+        let event = next(events);
+        if let Some(found) = pick(&event) {
+            return found;
+        }
+        assert!(!matches!(event, Event::Failed { .. }), "{event:?}");
+    }
+}
+
+fn loaded(memory: MemorySettings) -> (Host, Receiver<Event>) {
+    let (host, events) = Host::with_channel();
+    assert!(
+        matches!(next(&events), Event::Ready { .. }),
+        "the first event says hello"
+    );
+    let request = LoadRequest {
+        model: fixture("gguf/qwen3_next-tiny.gguf"),
+        memory,
+        threads: Some(2),
+    };
+    host.send(Command::Load { id: 1, request });
+    until(&events, |e| {
+        matches!(e, Event::Loaded { id: 1, .. }).then_some(())
+    });
+    (host, events)
+}
+
+/// A long greedy answer that no end token or stop text cuts short.
+fn long_answer(max_tokens: usize) -> GenerateRequest {
+    GenerateRequest {
+        prompt: Prompt::Chat {
+            messages: vec![Message::new("user", "What is 2+2?")],
+        },
+        sampling: SamplingOverrides {
+            temperature: Some(0.0),
+            ..SamplingOverrides::default()
+        },
+        max_tokens: Some(max_tokens),
+        stop: Vec::new(),
+    }
+}
+
+fn finish(events: &Receiver<Event>, id: u64) -> (FinishReason, usize) {
+    until(events, |e| match e {
+        Event::Finished {
+            id: of,
+            reason,
+            stats,
+        } if *of == id => Some((*reason, stats.generated_tokens)),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_answer_comes_token_by_token_with_figures() {
+    let (host, events) = loaded(MemorySettings::default());
+    host.send(Command::Generate {
+        id: 2,
+        request: long_answer(12),
+    });
+    let mut tokens = 0;
+    let stats = until(&events, |e| match e {
+        Event::Token {
+            id: 2, tokens: n, ..
+        } => {
+            assert!(*n == tokens + 1 || *n == tokens, "in order");
+            tokens = *n;
+            None
+        }
+        Event::Finished { id: 2, stats, .. } => Some(stats.clone()),
+        _ => None,
+    });
+    assert_eq!((stats.generated_tokens, tokens), (12, 12));
+    assert!(stats.prompt_tokens > 5 && stats.reused_tokens == 0);
+    assert!(stats.decode_tokens_per_second > 0.0 && stats.first_token_ms > 0.0);
+    assert!((0.0..=1.0).contains(&stats.hit_rate));
+}
+
+#[test]
+fn settings_act_between_two_tokens() {
+    let memory = MemorySettings {
+        experts_per_layer: Some(2),
+        ..MemorySettings::default()
+    };
+    let (host, events) = loaded(memory);
+    host.send(Command::Watch { hz: 20.0 });
+    host.send(Command::Generate {
+        id: 2,
+        request: long_answer(4000),
+    });
+    until(&events, |e| {
+        matches!(e, Event::Token { tokens, .. } if *tokens > 5).then_some(())
+    });
+    let memory = MemorySettings {
+        experts_per_layer: Some(6),
+        ..MemorySettings::default()
+    };
+    host.send(Command::Configure { id: 3, memory });
+    let mut applied = false;
+    // The new slots fill while the same answer goes on.
+    until(&events, |e| match e {
+        Event::Configured { id: 3, placement } => {
+            assert_eq!(placement.experts_per_layer, 6);
+            applied = true;
+            None
+        }
+        Event::Snapshot { snapshot } if applied => {
+            assert!(snapshot.generating);
+            let more = snapshot
+                .layers
+                .iter()
+                .all(|l| l.slots == 6 && l.resident > 2);
+            more.then_some(())
+        }
+        Event::Finished { .. } => panic!("the answer ended before the slider acted"),
+        _ => None,
+    });
+    host.send(Command::Cancel { id: 2 });
+    assert_eq!(finish(&events, 2).0, FinishReason::Cancelled);
+}
+
+#[test]
+fn cancelling_keeps_the_engine_usable() {
+    let (host, events) = loaded(MemorySettings::default());
+    host.send(Command::Generate {
+        id: 2,
+        request: long_answer(100_000),
+    });
+    until(&events, |e| matches!(e, Event::Token { .. }).then_some(()));
+    host.send(Command::Cancel { id: 2 });
+    let (reason, tokens) = finish(&events, 2);
+    assert_eq!(reason, FinishReason::Cancelled);
+    assert!(tokens < 3000);
+    host.send(Command::Generate {
+        id: 3,
+        request: long_answer(3),
+    });
+    assert_eq!(finish(&events, 3), (FinishReason::MaxTokens, 3));
+}
+
+#[test]
+fn a_prompt_is_cancelled_while_it_is_read() {
+    let (host, events) = loaded(MemorySettings {
+        context: Some(100_000),
+        ..Default::default()
+    });
+    let ids = (0..60_000).map(|i| i % 1900).collect();
+    let request = GenerateRequest {
+        prompt: Prompt::Tokens { ids },
+        ..long_answer(5)
+    };
+    host.send(Command::Generate { id: 2, request });
+    until(&events, |e| {
+        matches!(e, Event::PrefillProgress { .. }).then_some(())
+    });
+    host.send(Command::Cancel { id: 2 });
+    assert_eq!(finish(&events, 2), (FinishReason::Cancelled, 0));
+}
+
+#[test]
+fn waiting_requests_are_answered_in_turn_and_can_be_cancelled_in_the_queue() {
+    let (host, events) = loaded(MemorySettings::default());
+    for id in 2..5 {
+        host.send(Command::Generate {
+            id,
+            request: long_answer(20),
+        });
+    }
+    host.send(Command::Cancel { id: 3 });
+    assert_eq!(finish(&events, 2).0, FinishReason::MaxTokens);
+    assert_eq!(finish(&events, 3), (FinishReason::Cancelled, 0));
+    assert_eq!(finish(&events, 4).0, FinishReason::MaxTokens);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_nothing_is_lost() {
+    let (host, events) = loaded(MemorySettings::default());
+    let failure = |events: &Receiver<Event>, of: u64| loop {
+        if let Event::Failed {
+            id: Some(id),
+            failure,
+        } = next(events)
+            && id == of
+        {
+            return failure;
+        }
+    };
+    let mut request = long_answer(5);
+    request.sampling.top_p = Some(f32::NAN);
+    host.send(Command::Generate { id: 2, request });
+    let said = failure(&events, 2);
+    assert!(
+        said.kind == FailureKind::Request && said.message.contains("top_p"),
+        "{said:?}"
+    );
+
+    let ids = vec![3; 1_000_000];
+    let request = GenerateRequest {
+        prompt: Prompt::Tokens { ids },
+        ..long_answer(5)
+    };
+    host.send(Command::Generate { id: 3, request });
+    assert!(failure(&events, 3).message.contains("context"));
+
+    let memory = MemorySettings {
+        ram_budget: Some(1),
+        ..MemorySettings::default()
+    };
+    host.send(Command::Configure { id: 4, memory });
+    assert_eq!(failure(&events, 4).kind, FailureKind::Memory);
+
+    host.send(Command::Generate {
+        id: 5,
+        request: long_answer(3),
+    });
+    assert_eq!(finish(&events, 5).1, 3, "still there");
+
+    let request = LoadRequest {
+        model: "/nowhere/model.gguf".into(),
+        ..LoadRequest::default()
+    };
+    host.send(Command::Load { id: 6, request });
+    let said = failure(&events, 6);
+    assert!(
+        said.kind == FailureKind::Checkpoint && said.message.contains("/nowhere"),
+        "{said:?}"
+    );
+    host.send(Command::Generate {
+        id: 7,
+        request: long_answer(3),
+    });
+    assert!(failure(&events, 7).message.contains("no model is loaded"));
+}
+
+#[test]
+fn a_host_ends_in_the_middle_of_an_answer() {
+    let (host, events) = loaded(MemorySettings::default());
+    host.send(Command::Generate {
+        id: 2,
+        request: long_answer(100_000),
+    });
+    until(&events, |e| matches!(e, Event::Token { .. }).then_some(()));
+    host.send(Command::Shutdown);
+    assert!(host.wait(), "it ends, and not by a fault");
+}

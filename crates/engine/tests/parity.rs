@@ -1,0 +1,166 @@
+//! Logits, router choices and greedy text equal those of Hugging Face
+//! Transformers in float32, for every architecture and kind of checkpoint.
+
+mod support;
+
+use moestro_engine::Cancel;
+use support::{Reference, greedy, load};
+
+/// Router choices are compared where the reference's margin between the last
+/// chosen and the first rejected expert exceeds this.
+const CLEAR_MARGIN: f32 = 1e-4;
+
+/// Worst differences over one prompt.
+#[derive(Debug, Default)]
+struct Parity {
+    logits: f32,
+    routes_compared: usize,
+}
+
+fn check(checkpoint: &str, reference: &str, threads: usize, tolerance: f32) -> Parity {
+    let mut engine = load(checkpoint, None, threads);
+    let expected = Reference::read(reference);
+    let ids = expected.u32s("input_ids");
+    let mut parity = Parity::default();
+
+    let positions = expected.u32s("logits_pos");
+    let wanted = expected.f32s("logits");
+    let argmax = expected.u32s("argmax");
+    let vocabulary = engine.info.vocabulary;
+    engine.experts_mut().record_routes();
+    engine
+        .each_logits(&ids, &Cancel::new(), &mut |first, logits| {
+            let rows = logits.to_vec2::<f32>()?;
+            for (row, logits) in rows.iter().enumerate() {
+                let position = first + row;
+                let Some(at) = positions.iter().position(|p| *p as usize == position) else {
+                    continue;
+                };
+                let wanted = &wanted[at * vocabulary..(at + 1) * vocabulary];
+                for (got, want) in logits.iter().zip(wanted) {
+                    parity.logits = parity.logits.max((got - want).abs());
+                }
+                let best = (0..vocabulary).max_by(|a, b| logits[*a].total_cmp(&logits[*b]));
+                assert_eq!(
+                    best,
+                    Some(argmax[position] as usize),
+                    "{reference}: at {position}"
+                );
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(
+        parity.logits <= tolerance,
+        "{reference}: logits differ by {}",
+        parity.logits
+    );
+
+    let routes = engine.experts_mut().take_routes();
+    let chosen = expected.u16s("router_topk");
+    let margins = expected.f32s("router_margin");
+    let k = engine.info.experts_per_token;
+    assert_eq!(routes.iter().map(Vec::len).sum::<usize>(), chosen.len());
+    for (i, (got, want)) in routes.concat().chunks(k).zip(chosen.chunks(k)).enumerate() {
+        if margins[i] <= CLEAR_MARGIN {
+            continue;
+        }
+        let sorted = |ids: &[u32]| {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(
+            sorted(got),
+            sorted(want),
+            "{reference}: layer row {}",
+            i / ids.len()
+        );
+        parity.routes_compared += 1;
+    }
+
+    let mut session = engine.session();
+    let generated = greedy(&mut engine, &mut session, ids, 32, |_, _| {});
+    assert_eq!(
+        generated,
+        expected.u32s("greedy_ids"),
+        "{reference}: greedy text"
+    );
+    println!("{reference}: {parity:?}");
+    parity
+}
+
+/// BF16 weights computed in float32, prompts of 18, 300 and 2,000 tokens.
+fn hub(name: &str) {
+    for prompt in ["short", "p300", "p2000"] {
+        let reference = format!("{name}/reference/{prompt}.safetensors");
+        let parity = check(name, &reference, 2, 1e-4);
+        assert!(parity.routes_compared > 10, "{parity:?}");
+    }
+}
+
+#[test]
+fn qwen3_next_tiny() {
+    hub("qwen3_next-tiny");
+}
+
+#[test]
+fn qwen3_next_with_dense_layers_and_tied_head() {
+    hub("qwen3_next-variants");
+}
+
+#[test]
+fn qwen3_next_with_real_head_sizes() {
+    hub("qwen3_next-realdims");
+}
+
+#[test]
+fn qwen3_moe() {
+    hub("qwen3_moe-tiny");
+}
+
+/// GGUF files against the logits of their dequantized weights.
+fn gguf(file: &str, reference: &str) {
+    for prompt in ["short", "p300"] {
+        let reference = format!("gguf/reference/{reference}/{prompt}.safetensors");
+        check(&format!("gguf/{file}"), &reference, 2, 2e-3);
+    }
+}
+
+#[test]
+fn gguf_with_split_projections() {
+    gguf("qwen3_next-tiny.gguf", "qwen3_next-tiny");
+}
+
+#[test]
+fn gguf_with_the_older_fused_projections() {
+    gguf("qwen3_next-tiny-legacy.gguf", "qwen3_next-tiny");
+}
+
+#[test]
+fn gguf_in_three_files() {
+    gguf(
+        "qwen3_next-tiny-split-00001-of-00003.gguf",
+        "qwen3_next-tiny",
+    );
+}
+
+#[test]
+fn gguf_in_every_weight_format() {
+    gguf("qwen3_next-types.gguf", "qwen3_next-types");
+}
+
+#[test]
+fn gguf_of_qwen3_moe() {
+    gguf("qwen3_moe-types.gguf", "qwen3_moe-types");
+}
+
+#[test]
+fn one_thread_computes_the_same() {
+    check(
+        "qwen3_next-tiny",
+        "qwen3_next-tiny/reference/p300.safetensors",
+        1,
+        1e-4,
+    );
+}

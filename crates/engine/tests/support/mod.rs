@@ -1,0 +1,103 @@
+//! Reference fixtures: checkpoints and what Hugging Face Transformers computes
+//! with them in float32.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use moestro_engine::protocol::{GenerateRequest, MemorySettings, Prompt, SamplingOverrides};
+use moestro_engine::{Cancel, Engine, Generation, KvFormat, LoadOptions, Session, Step, hardware};
+use safetensors::SafeTensors;
+
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures")
+        .join(name)
+}
+
+/// Reference outputs for one prompt; keys as in tools/reference/README.md.
+pub struct Reference {
+    bytes: Vec<u8>,
+}
+
+impl Reference {
+    pub fn read(path: &str) -> Reference {
+        let path = fixture(path);
+        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Reference { bytes }
+    }
+
+    fn view<T>(&self, key: &str, width: usize, parse: fn(&[u8]) -> T) -> Vec<T> {
+        let file = SafeTensors::deserialize(&self.bytes).expect("a readable reference");
+        let tensor = file.tensor(key).unwrap_or_else(|e| panic!("{key}: {e}"));
+        tensor.data().chunks_exact(width).map(parse).collect()
+    }
+
+    pub fn u32s(&self, key: &str) -> Vec<u32> {
+        self.view(key, 4, |b| u32::from_le_bytes(b.try_into().unwrap()))
+    }
+
+    pub fn u16s(&self, key: &str) -> Vec<u32> {
+        self.view(key, 2, |b| u16::from_le_bytes(b.try_into().unwrap()).into())
+    }
+
+    pub fn f32s(&self, key: &str) -> Vec<f32> {
+        self.view(key, 4, |b| f32::from_le_bytes(b.try_into().unwrap()))
+    }
+}
+
+pub fn load(path: &str, experts_per_layer: Option<usize>, threads: usize) -> Engine {
+    let options = LoadOptions {
+        memory: MemorySettings {
+            experts_per_layer,
+            context: Some(4096),
+            ..MemorySettings::default()
+        },
+        threads: Some(threads),
+        kv: KvFormat::F32,
+    };
+    let path = fixture(path);
+    Engine::load(
+        &path,
+        &options,
+        hardware::probe(),
+        &Cancel::new(),
+        &mut |_, _, _| {},
+    )
+    .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+pub fn greedy_request(ids: Vec<u32>, max_tokens: usize) -> GenerateRequest {
+    GenerateRequest {
+        prompt: Prompt::Tokens { ids },
+        sampling: SamplingOverrides {
+            temperature: Some(0.0),
+            ..SamplingOverrides::default()
+        },
+        max_tokens: Some(max_tokens),
+        stop: Vec::new(),
+    }
+}
+
+/// Runs a greedy answer to its end; `between` is called before every step.
+pub fn greedy(
+    engine: &mut Engine,
+    session: &mut Session,
+    prompt: Vec<u32>,
+    max_tokens: usize,
+    mut between: impl FnMut(&mut Engine, usize),
+) -> Vec<u32> {
+    let request = greedy_request(prompt, max_tokens);
+    let mut answer = Generation::new(engine, session, &request).expect("a valid request");
+    let mut steps = 0;
+    loop {
+        between(engine, steps);
+        steps += 1;
+        match answer
+            .step(engine, session, &Cancel::new())
+            .expect("the step succeeds")
+        {
+            Step::Finished { .. } => return answer.generated().to_vec(),
+            Step::Prefill { .. } | Step::Token { .. } => {}
+        }
+    }
+}
