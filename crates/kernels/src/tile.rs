@@ -102,16 +102,15 @@ pub(crate) fn add_product<S: Simd>(
     stride: usize,
 ) {
     debug_assert!(n.is_multiple_of(LANES));
+    // Four rows by four vectors where there are registers, else two by two.
+    let (most_rows, most_vectors) = if S::ACCUMULATORS >= 16 {
+        (4, 4)
+    } else {
+        (2, 2)
+    };
     let mut row = 0;
     while row < m {
-        // Four rows by four vectors where there are registers, else two by two.
-        let rows = if S::ACCUMULATORS >= 16 && row + 4 <= m {
-            4
-        } else if row + 2 <= m {
-            2
-        } else {
-            1
-        };
+        let rows = if row + most_rows <= m { most_rows } else { 1 };
         let a = Block {
             data: &a.data[row * a.stride..],
             stride: a.stride,
@@ -119,16 +118,21 @@ pub(crate) fn add_product<S: Simd>(
         let c = &mut c[row * stride..];
         let mut col = 0;
         while col < n {
-            let wide = S::ACCUMULATORS >= 16 && col + 4 * LANES <= n;
-            match (rows, wide) {
-                (4, true) => product_tile::<S, 4, 4>(s, k, a, b, col, c, stride),
-                (2, true) => product_tile::<S, 2, 4>(s, k, a, b, col, c, stride),
-                (1, true) => product_tile::<S, 1, 4>(s, k, a, b, col, c, stride),
-                (4, false) => product_tile::<S, 4, 1>(s, k, a, b, col, c, stride),
-                (2, false) => product_tile::<S, 2, 1>(s, k, a, b, col, c, stride),
+            let vectors = if col + most_vectors * LANES <= n {
+                most_vectors
+            } else {
+                1
+            };
+            match (rows, vectors) {
+                (4, 4) => product_tile::<S, 4, 4>(s, k, a, b, col, c, stride),
+                (4, _) => product_tile::<S, 4, 1>(s, k, a, b, col, c, stride),
+                (1, 4) => product_tile::<S, 1, 4>(s, k, a, b, col, c, stride),
+                (2, 2) => product_tile::<S, 2, 2>(s, k, a, b, col, c, stride),
+                (2, _) => product_tile::<S, 2, 1>(s, k, a, b, col, c, stride),
+                (_, 2) => product_tile::<S, 1, 2>(s, k, a, b, col, c, stride),
                 _ => product_tile::<S, 1, 1>(s, k, a, b, col, c, stride),
             }
-            col += if wide { 4 * LANES } else { LANES };
+            col += vectors * LANES;
         }
         row += rows;
     }

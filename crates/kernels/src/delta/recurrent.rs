@@ -14,6 +14,11 @@ use crate::simd::{LANES, Simd, padded};
 const VECTORS: usize = 4;
 const PANEL: usize = VECTORS * LANES;
 
+/// A row of a panel, on whole cache lines.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Line([f32; PANEL]);
+
 /// [`super::delta_rule`] token by token.
 ///
 /// # Panics
@@ -49,8 +54,8 @@ pub fn delta_rule_recurrent(
             let width = PANEL.min(dv - first);
             let kh = h / (nv / nk);
             let row = |i: usize| (h * dk + i) * dv + first;
-            let mut s_panel = vec![[0.0f32; PANEL]; dk];
-            for (i, to) in s_panel.iter_mut().enumerate() {
+            let mut s_panel = vec![Line([0.0; PANEL]); dk];
+            for (i, Line(to)) in s_panel.iter_mut().enumerate() {
                 // SAFETY: this panel of the state belongs to this item alone.
                 to[..width].copy_from_slice(unsafe { state.slice(row(i)..row(i) + width) });
             }
@@ -67,7 +72,7 @@ pub fn delta_rule_recurrent(
                     step(s, &mut s_panel, &keys, &queries, v, gates, out);
                 }
             });
-            for (i, from) in s_panel.iter().enumerate() {
+            for (i, Line(from)) in s_panel.iter().enumerate() {
                 // SAFETY: as above.
                 unsafe { state.slice(row(i)..row(i) + width) }.copy_from_slice(&from[..width]);
             }
@@ -79,7 +84,7 @@ pub fn delta_rule_recurrent(
 #[inline(always)]
 fn step<S: Simd>(
     s: S,
-    state: &mut [[f32; PANEL]],
+    state: &mut [Line],
     k: &[f32],
     q: &[f32],
     v: &[f32],
@@ -94,7 +99,7 @@ fn step<S: Simd>(
     };
     let (decay, beta) = (s.splat(decay), s.splat(beta));
     let mut recalled = [s.zero(); VECTORS];
-    for (row, k) in state.iter().zip(k) {
+    for (Line(row), k) in state.iter().zip(k) {
         let k = s.splat(*k);
         let (row, _) = row.as_chunks::<LANES>();
         for j in 0..VECTORS {
@@ -105,7 +110,7 @@ fn step<S: Simd>(
     let delta: [S::V; VECTORS] =
         std::array::from_fn(|j| s.mul(s.sub(v[j], s.mul(recalled[j], decay)), beta));
     let mut result = [s.zero(); VECTORS];
-    for ((row, k), q) in state.iter_mut().zip(k).zip(q) {
+    for ((Line(row), k), q) in state.iter_mut().zip(k).zip(q) {
         let (k, q) = (s.splat(*k), s.splat(*q));
         let (row, _) = row.as_chunks_mut::<LANES>();
         for j in 0..VECTORS {

@@ -18,12 +18,8 @@ impl Blocks for Layout {
 
     #[inline(always)]
     fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                nibbles::from_table(s, field(b, 2), &TABLE, half_at(b, 0), o);
-            },
-        );
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            nibbles::from_table(s, field(b, 2), &TABLE, half_at(b, 0), o);
+        });
     }
 }

@@ -14,20 +14,16 @@ impl Blocks for Layout {
 
     #[inline(always)]
     fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let d = half_at(b, 0);
-                let high = u16::from_le_bytes(*field(b, 2));
-                let low: &[u8; 4] = field(b, 4);
-                for (group, o) in o.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                    let low = (low[group / 2] >> (4 * (group % 2))) & 15;
-                    let scale = low | (((high >> (2 * group)) & 3) << 4) as u8;
-                    let scale = d * f32::from(scale as i8 - 32);
-                    nibbles::from_table(s, field(b, 8 + 16 * group), &iq4_nl::TABLE, scale, o);
-                }
-            },
-        );
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let d = half_at(b, 0);
+            let high = u16::from_le_bytes(*field(b, 2));
+            let low: &[u8; 4] = field(b, 4);
+            for (group, o) in o.chunks_exact_mut(2).enumerate() {
+                let low = (low[group / 2] >> (4 * (group % 2))) & 15;
+                let scale = low | (((high >> (2 * group)) & 3) << 4) as u8;
+                let scale = d * f32::from(scale as i8 - 32);
+                nibbles::from_table(s, field(b, 8 + 16 * group), &iq4_nl::TABLE, scale, o);
+            }
+        });
     }
 }

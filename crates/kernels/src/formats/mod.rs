@@ -29,7 +29,7 @@ mod q8_0;
 pub(crate) use fp16::f16_to_f32;
 
 use crate::isa::{Level, vectorized};
-use crate::simd::Simd;
+use crate::simd::{LANES, Simd};
 
 /// A weight format: blocks of `LEN` values in `BYTES` bytes.
 trait Blocks {
@@ -140,17 +140,18 @@ impl std::fmt::Display for Format {
     }
 }
 
-/// Runs `block` over blocks of `BYTES` bytes and `LEN` values.
+/// Runs `block` over blocks of `BYTES` bytes and `LEN` values; the values come
+/// as vectors.
 #[inline(always)]
 fn each_block<const BYTES: usize, const LEN: usize>(
     bytes: &[u8],
     out: &mut [f32],
-    block: impl Fn(&[u8; BYTES], &mut [f32; LEN]),
+    block: impl Fn(&[u8; BYTES], &mut [[f32; LANES]]),
 ) {
     let (blocks, _) = bytes.as_chunks::<BYTES>();
     let (outs, _) = out.as_chunks_mut::<LEN>();
     for (b, o) in blocks.iter().zip(outs) {
-        block(b, o);
+        block(b, o.as_chunks_mut::<LANES>().0);
     }
 }
 
@@ -158,6 +159,12 @@ fn each_block<const BYTES: usize, const LEN: usize>(
 #[inline(always)]
 fn field<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
     block[at..at + N].first_chunk().expect("N bytes were cut")
+}
+
+/// The sixteen bytes of `block` from `at` on, as a vector.
+#[inline(always)]
+fn vector<S: Simd>(s: S, block: &[u8], at: usize) -> S::B {
+    s.bytes(field(block, at))
 }
 
 /// The half-precision number at `at`.

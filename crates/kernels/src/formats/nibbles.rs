@@ -3,16 +3,20 @@
 
 use crate::simd::{LANES, Simd};
 
-/// Bit 4 of the values, from the 32 bits of the Q5 formats: value `j`'s is bit `j`.
-#[inline(always)]
-pub(super) fn fifth_bits(bits: u32) -> [u8; 32] {
-    std::array::from_fn(|j| (((bits >> j) & 1) << 4) as u8)
-}
-
 /// The 32 numbers, from 0 to 15.
 #[inline(always)]
-pub(super) fn unpack(q: &[u8; 16]) -> [u8; 32] {
-    std::array::from_fn(|j| if j < 16 { q[j] & 15 } else { q[j - 16] >> 4 })
+pub(super) fn unpack<S: Simd>(s: S, q: &[u8; 16]) -> [S::B; 2] {
+    let q = s.bytes(q);
+    [s.and(q, 15), s.shr(q, 4)]
+}
+
+/// The 32 numbers from 0 to 31 of the Q5 formats: bit 4 of value `j` is bit `j` of
+/// `fifth`.
+#[inline(always)]
+pub(super) fn unpack_five<S: Simd>(s: S, q: &[u8; 16], fifth: u32) -> [S::B; 2] {
+    let [low, high] = unpack(s, q);
+    let fifth = [fifth as u16, (fifth >> 16) as u16].map(|bits| s.shl(s.spread(bits), 4));
+    [s.or(low, fifth[0]), s.or(high, fifth[1])]
 }
 
 /// `out = scale * table[number]`, in the order of the numbers.
@@ -22,13 +26,11 @@ pub(super) fn from_table<S: Simd>(
     q: &[u8; 16],
     table: &[f32; 16],
     scale: f32,
-    out: &mut [f32; 32],
+    out: &mut [[f32; LANES]],
 ) {
-    let numbers = unpack(q);
-    let (numbers, _) = numbers.as_chunks::<LANES>();
-    let (outs, _) = out.as_chunks_mut::<LANES>();
-    let (table, scale) = (s.load(table), s.splat(scale));
-    for (x, o) in numbers.iter().zip(outs) {
-        s.store(s.mul(scale, s.lookup(table, x)), o);
+    // Scaling the table is the same product, once for both vectors.
+    let table = s.mul(s.splat(scale), s.load(table));
+    for (o, q) in out.iter_mut().zip(unpack(s, q)) {
+        s.store(s.lookup(table, q), o);
     }
 }

@@ -3,8 +3,8 @@
 //! `d` and `dmin`; value = d * scale * q - dmin * minimum.
 //! Each half of 128 values uses 32 bytes: value `32 i + j` is pair `i` of byte `j`.
 
-use super::{Blocks, each_block, field, half_at};
-use crate::simd::Simd;
+use super::{Blocks, each_block, half_at, vector};
+use crate::simd::{LANES, Simd};
 
 pub(super) struct Layout;
 
@@ -13,24 +13,21 @@ impl Blocks for Layout {
     const BYTES: usize = 84;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let scales: &[u8; 16] = field(b, 0);
-                let (d, dmin) = (half_at(b, 80), half_at(b, 82));
-                for group in 0..16 {
-                    let (run, upper) = (group / 2, group % 2);
-                    let (part, i) = (run / 4, run % 4);
-                    let q: &[u8; 16] = field(b, 16 + 32 * part + 16 * upper);
-                    let scale = d * f32::from(scales[group] & 15);
-                    let minimum = dmin * f32::from(scales[group] >> 4);
-                    for (o, q) in o[16 * group..][..16].iter_mut().zip(q) {
-                        *o = scale * f32::from((q >> (2 * i)) & 3) - minimum;
-                    }
-                }
-            },
-        );
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let packed = vector(s, b, 0);
+            let (mut scales, mut minima) = ([0.0; LANES], [0.0; LANES]);
+            let (d, dmin) = (s.splat(half_at(b, 80)), s.splat(half_at(b, 82)));
+            s.store(s.mul(d, s.unsigned(s.and(packed, 15))), &mut scales);
+            s.store(s.mul(dmin, s.unsigned(s.shr(packed, 4))), &mut minima);
+            for (group, o) in o.iter_mut().enumerate() {
+                let (run, upper) = (group / 2, group % 2);
+                let (part, i) = (run / 4, run as u32 % 4);
+                let q = vector(s, b, 16 + 32 * part + 16 * upper);
+                let q = s.unsigned(s.and(s.shr(q, 2 * i), 3));
+                let (scale, minimum) = (s.splat(scales[group]), s.splat(minima[group]));
+                s.store(s.sub(s.mul(scale, q), minimum), o);
+            }
+        });
     }
 }

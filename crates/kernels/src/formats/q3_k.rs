@@ -4,19 +4,19 @@
 //! Each half of 128 values uses 32 bytes of pairs: value `32 i + j` is pair `i`
 //! of byte `j`; its third bit is bit `4 * half + i` of byte `j`.
 
-use super::{Blocks, each_block, field, half_at};
-use crate::simd::Simd;
+use super::{Blocks, each_block, field, half_at, vector};
+use crate::simd::{LANES, Simd};
 
 pub(super) struct Layout;
 
-/// The low nibbles of scales 0-7 and 8-15 are the nibbles of bytes 0-7; their
+/// The sixteen scales, from 0 to 63. The low nibbles of scales 0-7 and 8-15 are the nibbles of bytes 0-7; their
 /// upper bits are the bit pairs of bytes 8-11, four scales to a pair.
 #[inline(always)]
-fn scales(s: &[u8; 12]) -> [i8; 16] {
+fn unpack_scales(s: &[u8; 12]) -> [u8; LANES] {
     std::array::from_fn(|j| {
         let low = (s[j % 8] >> (4 * (j / 8))) & 15;
         let high = (s[8 + j % 4] >> (2 * (j / 4))) & 3;
-        (low | (high << 4)) as i8 - 32
+        low | (high << 4)
     })
 }
 
@@ -25,27 +25,22 @@ impl Blocks for Layout {
     const BYTES: usize = 110;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let scales = scales(field(b, 96));
-                let d = half_at(b, 108);
-                for group in 0..16 {
-                    let (run, upper) = (group / 2, group % 2);
-                    let (part, i) = (run / 4, run % 4);
-                    let third: &[u8; 16] = field(b, 16 * upper);
-                    let q: &[u8; 16] = field(b, 32 + 32 * part + 16 * upper);
-                    let scale = d * f32::from(scales[group]);
-                    let o = &mut o[16 * group..][..16];
-                    for j in 0..16 {
-                        let third = (third[j] >> run) & 1;
-                        let q = ((q[j] >> (2 * i)) & 3) | (third << 2);
-                        o[j] = scale * f32::from(q as i8 - 4);
-                    }
-                }
-            },
-        );
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let mut scales = [0.0; LANES];
+            let d = s.splat(half_at(b, 108));
+            let numbers = s.unsigned(s.bytes(&unpack_scales(field(b, 96))));
+            s.store(s.mul(d, s.sub(numbers, s.splat(32.0))), &mut scales);
+            let offset = s.splat(4.0);
+            for (group, o) in o.iter_mut().enumerate() {
+                let (run, upper) = (group / 2, group % 2);
+                let (part, i) = (run / 4, run as u32 % 4);
+                let third = s.shr(vector(s, b, 16 * upper), run as u32);
+                let pair = s.shr(vector(s, b, 32 + 32 * part + 16 * upper), 2 * i);
+                let q = s.or(s.and(pair, 3), s.shl(s.and(third, 1), 2));
+                let scale = s.splat(scales[group]);
+                s.store(s.mul(scale, s.sub(s.unsigned(q), offset)), o);
+            }
+        });
     }
 }

@@ -11,17 +11,12 @@ impl Blocks for Layout {
     const BYTES: usize = 18;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let d = half_at(b, 0);
-                let q = nibbles::unpack(field(b, 2));
-                for (o, q) in o.iter_mut().zip(q) {
-                    *o = d * f32::from(q as i8 - 8);
-                }
-            },
-        );
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let (d, offset) = (s.splat(half_at(b, 0)), s.splat(8.0));
+            for (o, q) in o.iter_mut().zip(nibbles::unpack(s, field(b, 2))) {
+                s.store(s.mul(d, s.sub(s.unsigned(q), offset)), o);
+            }
+        });
     }
 }

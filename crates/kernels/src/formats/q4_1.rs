@@ -11,17 +11,12 @@ impl Blocks for Layout {
     const BYTES: usize = 20;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let (d, m) = (half_at(b, 0), half_at(b, 2));
-                let q = nibbles::unpack(field(b, 4));
-                for (o, q) in o.iter_mut().zip(q) {
-                    *o = d * f32::from(q) + m;
-                }
-            },
-        );
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let (d, m) = (s.splat(half_at(b, 0)), s.splat(half_at(b, 2)));
+            for (o, q) in o.iter_mut().zip(nibbles::unpack(s, field(b, 4))) {
+                s.store(s.add(s.mul(d, s.unsigned(q)), m), o);
+            }
+        });
     }
 }

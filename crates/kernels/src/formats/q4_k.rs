@@ -3,7 +3,7 @@
 //! value = d * scale * q - dmin * minimum.
 //! 32 bytes of nibbles hold two groups, one in the low, one in the high nibbles.
 
-use super::{Blocks, each_block, field, half_at, k_scales};
+use super::{Blocks, each_block, field, half_at, k_scales, vector};
 use crate::simd::Simd;
 
 pub(super) struct Layout;
@@ -13,25 +13,20 @@ impl Blocks for Layout {
     const BYTES: usize = 144;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let (d, dmin) = (half_at(b, 0), half_at(b, 2));
-                let (scales, minima) = k_scales::unpack(field(b, 4));
-                for pair in 0..4 {
-                    let q: &[u8; 32] = field(b, 16 + 32 * pair);
-                    for high in 0..2 {
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let scales = k_scales::unpack(s, field(b, 4), half_at(b, 0), half_at(b, 2));
+            for pair in 0..4 {
+                for i in 0..2 {
+                    let q = vector(s, b, 16 + 32 * pair + 16 * i);
+                    for (high, q) in [s.and(q, 15), s.shr(q, 4)].into_iter().enumerate() {
                         let group = 2 * pair + high;
-                        let scale = d * f32::from(scales[group]);
-                        let minimum = dmin * f32::from(minima[group]);
-                        for (o, q) in o[32 * group..][..32].iter_mut().zip(q) {
-                            *o = scale * f32::from((q >> (4 * high)) & 15) - minimum;
-                        }
+                        let (scale, minimum) = (s.splat(scales[group]), s.splat(scales[8 + group]));
+                        let value = s.sub(s.mul(scale, s.unsigned(q)), minimum);
+                        s.store(value, &mut o[2 * group + i]);
                     }
                 }
-            },
-        );
+            }
+        });
     }
 }

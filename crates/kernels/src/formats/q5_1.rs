@@ -11,18 +11,16 @@ impl Blocks for Layout {
     const BYTES: usize = 24;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let (d, m) = (half_at(b, 0), half_at(b, 2));
-                let high = nibbles::fifth_bits(u32::from_le_bytes(*field(b, 4)));
-                let low = nibbles::unpack(field(b, 8));
-                for j in 0..32 {
-                    o[j] = d * f32::from(low[j] | high[j]) + m;
-                }
-            },
-        );
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let (d, m) = (s.splat(half_at(b, 0)), s.splat(half_at(b, 2)));
+            let fifth = u32::from_le_bytes(*field(b, 4));
+            for (o, q) in o
+                .iter_mut()
+                .zip(nibbles::unpack_five(s, field(b, 8), fifth))
+            {
+                s.store(s.add(s.mul(d, s.unsigned(q)), m), o);
+            }
+        });
     }
 }

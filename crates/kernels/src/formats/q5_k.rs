@@ -2,7 +2,7 @@
 //! of fifth bits, bit `g` of byte `j` for value `j` of group `g`, then the nibbles;
 //! value = d * scale * q - dmin * minimum.
 
-use super::{Blocks, each_block, field, half_at, k_scales};
+use super::{Blocks, each_block, field, half_at, k_scales, vector};
 use crate::simd::Simd;
 
 pub(super) struct Layout;
@@ -12,26 +12,20 @@ impl Blocks for Layout {
     const BYTES: usize = 176;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let (d, dmin) = (half_at(b, 0), half_at(b, 2));
-                let (scales, minima) = k_scales::unpack(field(b, 4));
-                let fifth: &[u8; 32] = field(b, 16);
-                for group in 0..8 {
-                    let q: &[u8; 32] = field(b, 48 + 32 * (group / 2));
-                    let shift = 4 * (group % 2);
-                    let scale = d * f32::from(scales[group]);
-                    let minimum = dmin * f32::from(minima[group]);
-                    let o = &mut o[32 * group..][..32];
-                    for j in 0..32 {
-                        let q = ((q[j] >> shift) & 15) | (((fifth[j] >> group) & 1) << 4);
-                        o[j] = scale * f32::from(q) - minimum;
-                    }
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let scales = k_scales::unpack(s, field(b, 4), half_at(b, 0), half_at(b, 2));
+            for group in 0..8 {
+                let (scale, minimum) = (s.splat(scales[group]), s.splat(scales[8 + group]));
+                for i in 0..2 {
+                    let low = vector(s, b, 48 + 32 * (group / 2) + 16 * i);
+                    let low = s.and(s.shr(low, 4 * (group as u32 % 2)), 15);
+                    let fifth = s.shr(vector(s, b, 16 + 16 * i), group as u32);
+                    let q = s.or(low, s.shl(s.and(fifth, 1), 4));
+                    let value = s.sub(s.mul(scale, s.unsigned(q)), minimum);
+                    s.store(value, &mut o[2 * group + i]);
                 }
-            },
-        );
+            }
+        });
     }
 }

@@ -5,8 +5,8 @@
 //! `32 i + j` has its nibble in byte `32 (i % 2) + j`, low for the first two
 //! runs, and its bits in pair `i` of byte `j`.
 
-use super::{Blocks, each_block, field, half_at};
-use crate::simd::Simd;
+use super::{Blocks, each_block, half_at, vector};
+use crate::simd::{LANES, Simd};
 
 pub(super) struct Layout;
 
@@ -15,29 +15,24 @@ impl Blocks for Layout {
     const BYTES: usize = 210;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let scales: &[u8; 16] = field(b, 192);
-                let d = half_at(b, 208);
-                for run in 0..8 {
-                    let (part, i) = (run / 4, run % 4);
-                    let low: &[u8; 32] = field(b, 64 * part + 32 * (i % 2));
-                    let pairs: &[u8; 32] = field(b, 128 + 32 * part);
-                    for group in 0..2 {
-                        let scale = d * f32::from(scales[2 * run + group] as i8);
-                        let o = &mut o[32 * run + 16 * group..][..16];
-                        for (k, o) in o.iter_mut().enumerate() {
-                            let j = 16 * group + k;
-                            let nibble = (low[j] >> (4 * (i / 2))) & 15;
-                            let q = nibble | (((pairs[j] >> (2 * i)) & 3) << 4);
-                            *o = scale * f32::from(q as i8 - 32);
-                        }
-                    }
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let mut scales = [0.0; LANES];
+            let d = s.splat(half_at(b, 208));
+            s.store(s.mul(d, s.signed(vector(s, b, 192))), &mut scales);
+            let offset = s.splat(32.0);
+            for run in 0..8 {
+                let (part, i) = (run / 4, run as u32 % 4);
+                for group in 0..2 {
+                    let low = vector(s, b, 64 * part + 32 * (run % 2) + 16 * group);
+                    let low = s.and(s.shr(low, 4 * (i / 2)), 15);
+                    let pair = s.shr(vector(s, b, 128 + 32 * part + 16 * group), 2 * i);
+                    let q = s.or(low, s.shl(s.and(pair, 3), 4));
+                    let scale = s.splat(scales[2 * run + group]);
+                    let value = s.mul(scale, s.sub(s.unsigned(q), offset));
+                    s.store(value, &mut o[2 * run + group]);
                 }
-            },
-        );
+            }
+        });
     }
 }

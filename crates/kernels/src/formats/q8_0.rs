@@ -1,7 +1,7 @@
 //! Q8_0 (ggml): per 32 values a half scale `d` and 32 signed bytes `q`;
 //! value = d * q.
 
-use super::{Blocks, each_block, field, half_at};
+use super::{Blocks, each_block, half_at, vector};
 use crate::simd::Simd;
 
 pub(super) struct Layout;
@@ -11,17 +11,12 @@ impl Blocks for Layout {
     const BYTES: usize = 34;
 
     #[inline(always)]
-    fn dequantize<S: Simd>(_: S, bytes: &[u8], out: &mut [f32]) {
-        each_block(
-            bytes,
-            out,
-            |b: &[u8; Self::BYTES], o: &mut [f32; Self::LEN]| {
-                let d = half_at(b, 0);
-                let q: &[u8; 32] = field(b, 2);
-                for (o, q) in o.iter_mut().zip(q) {
-                    *o = d * f32::from(*q as i8);
-                }
-            },
-        );
+    fn dequantize<S: Simd>(s: S, bytes: &[u8], out: &mut [f32]) {
+        each_block::<{ Self::BYTES }, { Self::LEN }>(bytes, out, |b, o| {
+            let d = s.splat(half_at(b, 0));
+            for (i, o) in o.iter_mut().enumerate() {
+                s.store(s.mul(d, s.signed(vector(s, b, 2 + 16 * i))), o);
+            }
+        });
     }
 }

@@ -42,8 +42,54 @@ macro_rules! lanewise {
     };
 }
 
+/// The operations on sixteen bytes, which AVX-512 shares.
+macro_rules! byte_operations {
+    () => {
+        #[inline(always)]
+        fn bytes(self, x: &[u8; LANES]) -> __m128i {
+            // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+            unsafe { _mm_loadu_si128(x.as_ptr().cast()) }
+        }
+        #[inline(always)]
+        fn and(self, x: __m128i, mask: u8) -> __m128i {
+            // SAFETY: `self` proves the features.
+            unsafe { _mm_and_si128(x, _mm_set1_epi8(mask.cast_signed())) }
+        }
+        #[inline(always)]
+        fn or(self, a: __m128i, b: __m128i) -> __m128i {
+            // SAFETY: `self` proves the features.
+            unsafe { _mm_or_si128(a, b) }
+        }
+        #[inline(always)]
+        fn shr(self, x: __m128i, n: u32) -> __m128i {
+            // SAFETY: `self` proves the features.
+            let words = unsafe { _mm_srl_epi16(x, _mm_cvtsi32_si128(n.cast_signed())) };
+            self.and(words, 0xff >> n)
+        }
+        #[inline(always)]
+        fn shl(self, x: __m128i, n: u32) -> __m128i {
+            // SAFETY: `self` proves the features.
+            let words = unsafe { _mm_sll_epi16(x, _mm_cvtsi32_si128(n.cast_signed())) };
+            self.and(words, 0xff << n)
+        }
+        #[inline(always)]
+        fn spread(self, bits: u16) -> __m128i {
+            // SAFETY: `self` proves the features.
+            unsafe {
+                let byte_of = _mm_set_epi64x(0x0101_0101_0101_0101, 0);
+                let bit_of = _mm_set1_epi64x(0x8040_2010_0804_0201u64.cast_signed());
+                let bytes = _mm_shuffle_epi8(_mm_set1_epi16(bits.cast_signed()), byte_of);
+                let set = _mm_cmpeq_epi8(_mm_and_si128(bytes, bit_of), bit_of);
+                _mm_and_si128(set, _mm_set1_epi8(1))
+            }
+        }
+    };
+}
+pub(super) use byte_operations;
+
 impl Simd for Avx2 {
     type V = V;
+    type B = __m128i;
     const ACCUMULATORS: usize = 4;
 
     #[inline(always)]
@@ -82,11 +128,31 @@ impl Simd for Avx2 {
             _mm256_storeu_ps(to.as_mut_ptr().add(8), v.1);
         }
     }
+    byte_operations!();
     #[inline(always)]
-    fn lookup(self, table: V, x: &[u8; LANES]) -> V {
-        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+    fn unsigned(self, x: __m128i) -> V {
+        // SAFETY: `self` proves the features.
         unsafe {
-            let x = _mm_loadu_si128(x.as_ptr().cast());
+            V(
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x)),
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(x))),
+            )
+        }
+    }
+    #[inline(always)]
+    fn signed(self, x: __m128i) -> V {
+        // SAFETY: `self` proves the features.
+        unsafe {
+            V(
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128::<8>(x))),
+            )
+        }
+    }
+    #[inline(always)]
+    fn lookup(self, table: V, x: __m128i) -> V {
+        // SAFETY: `self` proves the features.
+        unsafe {
             let pick = |i: __m256i| {
                 let low = _mm256_permutevar8x32_ps(table.0, i);
                 let high = _mm256_permutevar8x32_ps(table.1, i);

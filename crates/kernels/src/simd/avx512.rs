@@ -1,5 +1,6 @@
 //! AVX-512: one register of sixteen floats.
 
+use super::avx2::byte_operations;
 use super::{LANES, Simd};
 use half::f16;
 use std::arch::x86_64::*;
@@ -45,6 +46,7 @@ macro_rules! lanewise {
 
 impl Simd for Avx512 {
     type V = __m512;
+    type B = __m128i;
     const ACCUMULATORS: usize = 16;
 
     #[inline(always)]
@@ -68,13 +70,21 @@ impl Simd for Avx512 {
         // SAFETY: `self` proves the features; `to` holds sixteen floats.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
     }
+    byte_operations!();
     #[inline(always)]
-    fn lookup(self, table: __m512, x: &[u8; LANES]) -> __m512 {
-        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
-        unsafe {
-            let x = _mm512_cvtepu8_epi32(_mm_loadu_si128(x.as_ptr().cast()));
-            _mm512_permutexvar_ps(x, table)
-        }
+    fn unsigned(self, x: __m128i) -> __m512 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(x)) }
+    }
+    #[inline(always)]
+    fn signed(self, x: __m128i) -> __m512 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x)) }
+    }
+    #[inline(always)]
+    fn lookup(self, table: __m512, x: __m128i) -> __m512 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(x), table) }
     }
     lanewise!(add, _mm512_add_ps);
     lanewise!(sub, _mm512_sub_ps);

@@ -20,6 +20,8 @@ pub(crate) const LANES: usize = 16;
 /// the function they end up in, which [`crate::isa::vectorized`] provides.
 pub(crate) trait Simd: Copy + Send + Sync {
     type V: Copy;
+    /// [`LANES`] bytes.
+    type B: Copy;
 
     /// Vectors that fit in registers beside the operands of a product.
     const ACCUMULATORS: usize;
@@ -28,8 +30,21 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn load(self, x: &[f32; LANES]) -> Self::V;
     fn load_f16(self, x: &[half::f16; LANES]) -> Self::V;
     fn store(self, v: Self::V, to: &mut [f32; LANES]);
+    fn bytes(self, x: &[u8; LANES]) -> Self::B;
+    fn and(self, x: Self::B, mask: u8) -> Self::B;
+    fn or(self, a: Self::B, b: Self::B) -> Self::B;
+    /// Each byte shifted right by `n` bits.
+    fn shr(self, x: Self::B, n: u32) -> Self::B;
+    /// Each byte shifted left by `n` bits.
+    fn shl(self, x: Self::B, n: u32) -> Self::B;
+    /// Bit `i` of `bits` as byte `i`, 0 or 1.
+    fn spread(self, bits: u16) -> Self::B;
+    /// The bytes as unsigned numbers.
+    fn unsigned(self, x: Self::B) -> Self::V;
+    /// The bytes as signed numbers.
+    fn signed(self, x: Self::B) -> Self::V;
     /// `table[x & 15]` in each lane.
-    fn lookup(self, table: Self::V, x: &[u8; LANES]) -> Self::V;
+    fn lookup(self, table: Self::V, x: Self::B) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;

@@ -13,6 +13,7 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 
 impl Simd for Portable {
     type V = [f32; LANES];
+    type B = [u8; LANES];
     const ACCUMULATORS: usize = 2;
 
     #[inline(always)]
@@ -32,8 +33,40 @@ impl Simd for Portable {
         *to = v;
     }
     #[inline(always)]
-    fn lookup(self, table: Self::V, x: &[u8; LANES]) -> Self::V {
-        std::array::from_fn(|i| table[usize::from(x[i] & 15)])
+    fn bytes(self, x: &[u8; LANES]) -> Self::B {
+        *x
+    }
+    #[inline(always)]
+    fn and(self, x: Self::B, mask: u8) -> Self::B {
+        x.map(|x| x & mask)
+    }
+    #[inline(always)]
+    fn or(self, a: Self::B, b: Self::B) -> Self::B {
+        std::array::from_fn(|i| a[i] | b[i])
+    }
+    #[inline(always)]
+    fn shr(self, x: Self::B, n: u32) -> Self::B {
+        x.map(|x| x >> n)
+    }
+    #[inline(always)]
+    fn shl(self, x: Self::B, n: u32) -> Self::B {
+        x.map(|x| x << n)
+    }
+    #[inline(always)]
+    fn spread(self, bits: u16) -> Self::B {
+        std::array::from_fn(|i| ((bits >> i) & 1) as u8)
+    }
+    #[inline(always)]
+    fn unsigned(self, x: Self::B) -> Self::V {
+        x.map(f32::from)
+    }
+    #[inline(always)]
+    fn signed(self, x: Self::B) -> Self::V {
+        x.map(|x| f32::from(x as i8))
+    }
+    #[inline(always)]
+    fn lookup(self, table: Self::V, x: Self::B) -> Self::V {
+        x.map(|x| table[usize::from(x & 15)])
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
