@@ -130,3 +130,13 @@ impl fmt::Display for Quoted<'_> {
         write!(f, "\"{}{more}\"", shown.escape_debug())
     }
 }
+
+/// The message of a JSON error, which may quote the whole file, cut to a line.
+pub(crate) fn brief(error: &serde_json::Error) -> String {
+    const LONGEST: usize = 200;
+    let text = error.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}… at line {}", &text[..end], error.line()),
+        None => text,
+    }
+}

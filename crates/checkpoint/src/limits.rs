@@ -26,6 +26,8 @@ pub(crate) const FILES: usize = 512;
 pub(crate) const HUB_HEADER: u64 = 80_000_000;
 /// Bytes of a tensor name in safetensors.
 pub(crate) const HUB_NAME_BYTES: usize = 1024;
+/// Bytes of a file's name, as Linux allows.
+pub(crate) const FILE_NAME_BYTES: usize = 255;
 /// Dimensions of a tensor in safetensors.
 pub(crate) const HUB_DIMENSIONS: usize = 8;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::json;
-use crate::error::{CheckpointError, SAVE_AGAIN, quoted};
+use crate::error::{CheckpointError, SAVE_AGAIN, brief, quoted};
 use crate::limits;
 use crate::source::{SourceFile, mistaken_for_model};
 
@@ -27,7 +27,7 @@ impl ShardIndex {
             return Err(CheckpointError::incomplete(path, problem, way_out));
         }
         let mut input = serde_json::Deserializer::from_slice(&bytes);
-        let invalid = |e: serde_json::Error| json::invalid(path, &e.to_string());
+        let invalid = |e: serde_json::Error| json::invalid(path, &brief(&e));
         let map = TopLevel.deserialize(&mut input).map_err(invalid)?;
         input.end().map_err(invalid)?;
         let Some(map) = map else {
@@ -59,7 +59,9 @@ impl WeightMap {
         shards.sort_unstable();
         for (name, _) in &shards {
             // A shard lies beside its index; anything else could reach other files.
-            let plain = !name.is_empty() && !name.contains(['/', '\\', '\0']);
+            let plain = (1..=limits::FILE_NAME_BYTES).contains(&name.len())
+                && !name.contains(['/', '\\'])
+                && !name.contains(char::is_control);
             if !plain || name.starts_with('.') {
                 let name = quoted(name);
                 return Err(malformed(format!(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::{CheckpointError, DOWNLOAD_AGAIN};
+use crate::error::{CheckpointError, DOWNLOAD_AGAIN, brief};
 use crate::source::{SourceFile, mistaken_for_model};
 
 /// The JSON object in the file at `path`, or `None` if there is no such file.
@@ -16,7 +16,7 @@ pub(super) fn object(path: &Path, limit: u64) -> Result<Option<Value>, Checkpoin
     match serde_json::from_slice(&bytes) {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
         Ok(_) => Err(invalid(path, "the top level is not an object")),
-        Err(e) => Err(invalid(path, &e.to_string())),
+        Err(e) => Err(invalid(path, &brief(&e))),
     }
 }
 

@@ -8,7 +8,7 @@ use moestro_kernels::Format;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{CheckpointError, DOWNLOAD_AGAIN, SAVE_AGAIN, quoted};
+use crate::error::{CheckpointError, DOWNLOAD_AGAIN, SAVE_AGAIN, brief, quoted};
 use crate::limits;
 use crate::source::{SourceFile, mistaken_for_model};
 use crate::tensor::{TensorInfo, gguf_formats};
@@ -35,7 +35,7 @@ pub(super) fn read(
     let invalid = |e: serde_json::Error| {
         CheckpointError::malformed(
             &file.path,
-            format!("the header is not valid: {e}"),
+            format!("the header is not valid: {}", brief(&e)),
             SAVE_AGAIN,
         )
     };

@@ -111,7 +111,7 @@ fn index() {
 
     let not_plain = "which is not a plain name in the same folder";
     let name = "model.safetensors.index.json";
-    let cases: [(&str, String, &[&str]); 15] = [
+    let cases: [(&str, String, &[&str]); 18] = [
         (
             "parent",
             map(one, "../m.safetensors"),
@@ -133,6 +133,21 @@ fn index() {
             "NUL",
             map(one, "m\\u0000.safetensors"),
             &["\"m\\0.safetensors\"", not_plain],
+        ),
+        (
+            "control characters",
+            map(one, "\\u001b[2J.safetensors"),
+            &["\"\\u{1b}[2J.safetensors\"", not_plain],
+        ),
+        (
+            "file name of 10 kB",
+            map(one, &"m".repeat(10_000)),
+            &["names the file \"mmm", not_plain],
+        ),
+        (
+            "a text of 100 kB for the map",
+            format!("\"{}\"", "\\u001b".repeat(100_000)),
+            &["invalid type: string", "… at line 1"],
         ),
         (
             "empty name",
