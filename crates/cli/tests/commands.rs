@@ -1,0 +1,213 @@
+//! The `moestro` command as a person or a script runs it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures")
+        .join(name)
+}
+
+fn moestro(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_moestro"))
+        .args(arguments)
+        .output()
+        .expect("it runs")
+}
+
+fn succeed(arguments: &[&str]) -> String {
+    let output = moestro(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).expect("answers are whole characters")
+}
+
+fn fail(arguments: &[&str]) -> String {
+    let output = moestro(arguments);
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn tiny() -> String {
+    fixture("qwen3_next-tiny").display().to_string()
+}
+
+fn values(bytes: &[u8], key: &str) -> (Vec<usize>, Vec<f32>) {
+    let file = SafeTensors::deserialize(bytes).expect("safetensors");
+    let tensor = file.tensor(key).expect(key);
+    let numbers = tensor.data().chunks_exact(4);
+    let numbers = numbers
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    (tensor.shape().to_vec(), numbers)
+}
+
+#[test]
+fn generate_streams_and_a_seed_repeats_itself() {
+    let base = [
+        "generate",
+        "--model",
+        &tiny(),
+        "What is 2+2?",
+        "--max-tokens",
+        "24",
+    ];
+    let with = |more: &[&str]| succeed(&[&base[..], more].concat());
+    let greedy = with(&["--temperature", "0"]);
+    assert!(greedy.len() > 10, "{greedy:?}");
+    assert_eq!(
+        greedy,
+        with(&["--temperature", "0", "--experts-per-layer", "1"])
+    );
+    assert_eq!(
+        with(&["--seed", "7"]),
+        with(&["--seed", "7", "--threads", "1"])
+    );
+    assert_ne!(with(&["--seed", "7"]), with(&["--seed", "8"]));
+    assert_ne!(
+        greedy,
+        with(&["--temperature", "0", "--raw"]),
+        "raw skips the template"
+    );
+    assert_ne!(
+        greedy,
+        with(&["--temperature", "0", "--system", "Be brief."])
+    );
+
+    let stop: String = greedy.chars().skip(5).take(3).collect();
+    let stopped = with(&["--temperature", "0", "--stop", &stop]);
+    assert!(
+        !stopped.contains(&stop) && greedy.starts_with(stopped.trim_end()),
+        "{stopped:?}"
+    );
+}
+
+#[test]
+fn logits_writes_what_the_reference_holds() {
+    let reference = std::fs::read(fixture("qwen3_next-tiny/reference/short.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&reference).unwrap();
+    let integers = |key: &str, width: usize| -> Vec<u64> {
+        let data = file.tensor(key).unwrap();
+        let numbers = data.data().chunks_exact(width);
+        numbers
+            .map(|b| b.iter().rev().fold(0, |n, x| n << 8 | u64::from(*x)))
+            .collect()
+    };
+    let ids: Vec<String> = integers("input_ids", 4)
+        .iter()
+        .map(u64::to_string)
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("logits.safetensors");
+    let out_name = out.display().to_string();
+    succeed(&[
+        "logits",
+        "--model",
+        &tiny(),
+        "--tokens",
+        &ids.join(","),
+        "--output",
+        &out_name,
+    ]);
+
+    let (shape, got) = values(&std::fs::read(&out).unwrap(), "logits");
+    let (_, wanted) = values(&reference, "logits");
+    assert_eq!(shape[0], ids.len());
+    for (row, position) in integers("logits_pos", 4).iter().enumerate() {
+        for v in 0..shape[1] {
+            let difference = got[*position as usize * shape[1] + v] - wanted[row * shape[1] + v];
+            assert!(
+                difference.abs() < 1e-4,
+                "position {position}, token {v}: {difference}"
+            );
+        }
+    }
+}
+
+#[test]
+fn perplexity_of_a_text_is_finite_and_the_same_in_any_window_that_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.txt");
+    std::fs::write(
+        &text,
+        "The quick brown fox jumps over the lazy dog. ".repeat(8),
+    )
+    .unwrap();
+    let text = text.display().to_string();
+    let run = |context: &str| {
+        succeed(&[
+            "perplexity",
+            "--model",
+            &tiny(),
+            "--file",
+            &text,
+            "--context",
+            context,
+        ])
+    };
+    let figure = |said: &str| said.split(' ').nth(1).and_then(|n| n.parse::<f64>().ok());
+    let whole = figure(&run("1024")).expect("a number");
+    assert!(whole.is_finite() && whole > 1.0);
+    assert_eq!(figure(&run("2048")), Some(whole));
+    assert_ne!(figure(&run("16")), Some(whole), "short windows forget");
+}
+
+#[test]
+fn plan_shows_every_byte_in_a_table_and_in_json() {
+    let table = succeed(&["plan", "--model", &tiny(), "--experts-per-layer", "3"]);
+    assert!(table.contains("3 of 8 experts per layer"), "{table}");
+    assert!(
+        table.contains("shared experts") && table.contains("It fits."),
+        "{table}"
+    );
+    let plan = [
+        "plan",
+        "--model",
+        &tiny(),
+        "--vram",
+        "14GB",
+        "--ram",
+        "90GB",
+        "--json",
+    ];
+    let json: serde_json::Value = serde_json::from_str(&succeed(&plan)).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    assert!(
+        rows.iter()
+            .any(|r| r["tier"] == "vram" && r["component"] == "attention")
+    );
+    assert_eq!(json["tiers"][0]["budget"], 14_000_000_000u64);
+    let refused = succeed(&["plan", "--model", &tiny(), "--ram", "1KB"]);
+    assert!(
+        refused.contains("It does not fit.") && refused.contains("at least"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn mistakes_are_named_with_the_way_out() {
+    let said = fail(&["generate", "--model", "/nowhere/x.gguf", "hi"]);
+    assert!(said.contains("/nowhere/x.gguf"), "{said}");
+    let said = fail(&["generate", "--model", &tiny(), "hi", "--top-p", "2"]);
+    assert!(said.contains("top_p"), "{said}");
+    let said = fail(&["generate", "--model", &tiny(), "--raw", ""]);
+    assert!(said.contains("prompt is empty"), "{said}");
+    let said = fail(&[
+        "logits",
+        "--model",
+        &tiny(),
+        "--tokens",
+        "99999",
+        "--output",
+        "/tmp/x",
+    ]);
+    assert!(
+        said.contains("99999") && said.contains("vocabulary"),
+        "{said}"
+    );
+    let said = fail(&["plan", "--model", &tiny(), "--ram", "a lot"]);
+    assert!(said.contains("not a size"), "{said}");
+}
