@@ -71,9 +71,9 @@ export const text = {
     demoPrompts: [
       'What is 2+2?',
       'What is the capital of France?',
-      'How many grams are 3 kilograms?',
+      'How many minutes are in 3 hours?',
       'What day comes after Monday?',
-      'Spell the word "garden".',
+      'Spell garden.',
       'What is an expert?',
     ],
     modelPrompts: [

@@ -118,6 +118,13 @@ test.each([
   expect(page.body.textContent?.length).toBeGreaterThan(0);
 });
 
+test('runs just below the limit of depth are no trap either', () => {
+  for (const mark of ['*', '_', '~', '>', '- ', '1. ', '[', '*_', '-+>']) {
+    const source = `${mark.repeat(39 / mark.trim().length)}a`;
+    expect(html(source).join('')).toContain('a');
+  }
+});
+
 test('long words lose nothing', () => {
   const word = 'ab<i>_*'.repeat(1000);
   const page = new DOMParser().parseFromString(html(`x ${word} y`).join(''), 'text/html');

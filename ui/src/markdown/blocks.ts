@@ -12,7 +12,8 @@ export interface Block {
 
 /** Nesting beyond this is an attack on the parser's stack, not a text. */
 const DEEPEST = 40;
-const tooDeep = new RegExp(`(?:[>*+-][ \\t]*|\\d{1,9}[.)][ \\t]+|[\\[(_*~]){${DEEPEST},}`);
+// No character fits two of the alternatives, or a failed match would take exponential time.
+const tooDeep = new RegExp(`(?:[>*+-][ \\t]*|\\d{1,9}[.)][ \\t]+|[\\[(_~]){${DEEPEST}}`);
 
 /**
  * Markdown that grows at its end: finished blocks are parsed and sanitised once,
