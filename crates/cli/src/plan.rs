@@ -41,7 +41,6 @@ fn show(p: &Placement) {
         "component", "VRAM", "RAM", "disk"
     );
     let mut components: Vec<_> = p.rows.iter().map(|r| r.component).collect();
-    components.dedup();
     components.sort_unstable();
     components.dedup();
     for component in components {
@@ -59,7 +58,7 @@ fn show(p: &Placement) {
         };
         println!(
             "{:<18}{:>12}{:>12}{:>12}",
-            name(&component),
+            component,
             cell(Tier::Vram),
             cell(Tier::Ram),
             cell(Tier::Disk)
@@ -92,16 +91,4 @@ fn show(p: &Placement) {
     for note in &p.notes {
         println!("note: {note}");
     }
-}
-
-/// `SharedExperts` as `shared experts`.
-fn name(component: &impl std::fmt::Debug) -> String {
-    let mut out = String::new();
-    for c in format!("{component:?}").chars() {
-        if c.is_uppercase() && !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
 }

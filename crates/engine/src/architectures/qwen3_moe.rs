@@ -43,7 +43,7 @@ fn from_config(config: &Value) -> Result<Blueprint> {
     let dense_layers = c.sizes("mlp_only_layers")?;
     let sparse_step = c.size_or("decoder_sparse_step", 1)?;
     let layer = |i: usize| -> Result<LayerShape> {
-        let feed_forward = if dense_layers.contains(&i) || (i + 1) % sparse_step != 0 {
+        let feed_forward = if dense_layers.contains(&i) || !(i + 1).is_multiple_of(sparse_step) {
             FeedForward::Dense {
                 intermediate: c.size("intermediate_size")?,
             }

@@ -60,7 +60,7 @@ fn from_config(config: &Value) -> Result<Blueprint> {
     let sparse_step = c.size_or("decoder_sparse_step", 1)?;
     let layer = |i: usize| -> Result<LayerShape> {
         let full = match kinds.as_ref().map(|k| k[i]) {
-            None => (i + 1) % interval == 0,
+            None => (i + 1).is_multiple_of(interval),
             Some("full_attention") => true,
             Some("linear_attention") => false,
             Some(other) => {
@@ -75,7 +75,7 @@ fn from_config(config: &Value) -> Result<Blueprint> {
         } else {
             Mixer::DeltaNet(delta_net.clone())
         };
-        let feed_forward = if dense_layers.contains(&i) || (i + 1) % sparse_step != 0 {
+        let feed_forward = if dense_layers.contains(&i) || !(i + 1).is_multiple_of(sparse_step) {
             FeedForward::Dense {
                 intermediate: c.size("intermediate_size")?,
             }

@@ -62,6 +62,25 @@ pub enum Component {
     RemainingExperts,
 }
 
+impl std::fmt::Display for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Component::Embeddings => "embeddings",
+            Component::Attention => "attention",
+            Component::DeltaNet => "DeltaNet",
+            Component::Routers => "routers",
+            Component::Norms => "norms",
+            Component::SharedExperts => "shared experts",
+            Component::DenseMlp => "dense layers",
+            Component::OutputHead => "output head",
+            Component::SessionState => "KV and state",
+            Component::Activations => "activations",
+            Component::ExpertSlots => "expert slots",
+            Component::RemainingExperts => "other experts",
+        })
+    }
+}
+
 /// One line of the placement table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
