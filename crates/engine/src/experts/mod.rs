@@ -127,14 +127,7 @@ impl Experts {
             tokens: self.tokens,
             ..Totals::default()
         };
-        for layer in &self.layers {
-            let residency = layer.residency();
-            totals.hits += residency.hits;
-            totals.misses += residency.misses;
-            totals.bytes_read += residency.bytes_read;
-            totals.wait_us += residency.wait_us;
-            totals.uses += layer.counters().iter().map(|c| c.uses).sum::<u64>();
-        }
+        self.layers.iter().for_each(|layer| layer.add_to(&mut totals));
         totals
     }
 

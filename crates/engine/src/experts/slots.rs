@@ -9,7 +9,7 @@ use moestro_kernels::{AlignedBytes, Compute, Matrix};
 use super::micros;
 use super::score::Score;
 use crate::error::{EngineError, Result};
-use crate::protocol::LayerResidency;
+use crate::protocol::{LayerResidency, Totals};
 use crate::weights::{ExpertPart, LayerExperts};
 
 /// What happened to one expert since the model was loaded.
@@ -32,6 +32,8 @@ pub struct LayerSlots {
     place: Vec<Option<usize>>,
     scores: Vec<Score>,
     counters: Vec<ExpertCounters>,
+    /// The counters of all experts together.
+    sum: ExpertCounters,
     bytes_read: u64,
     wait_us: u64,
     now: u64,
@@ -58,6 +60,7 @@ impl LayerSlots {
             place: vec![None; experts],
             scores: vec![Score::default(); experts],
             counters: vec![ExpertCounters::default(); experts],
+            sum: ExpertCounters::default(),
             bytes_read: 0,
             wait_us: 0,
             now: 0,
@@ -81,6 +84,15 @@ impl LayerSlots {
         &self.counters
     }
 
+    /// Adds what this layer counted to `totals`.
+    pub fn add_to(&self, totals: &mut Totals) {
+        totals.uses += self.sum.uses;
+        totals.hits += self.sum.hits;
+        totals.misses += self.sum.misses;
+        totals.bytes_read += self.bytes_read;
+        totals.wait_us += self.wait_us;
+    }
+
     pub fn bytes(&self) -> u64 {
         (self.slots.len() * self.source.layout.slot_bytes) as u64
     }
@@ -94,8 +106,8 @@ impl LayerSlots {
             layer: self.source.layer,
             slots: self.capacity,
             resident: self.resident(),
-            hits: self.counters.iter().map(|c| c.hits).sum(),
-            misses: self.counters.iter().map(|c| c.misses).sum(),
+            hits: self.sum.hits,
+            misses: self.sum.misses,
             bytes_read: self.bytes_read,
             wait_us: self.wait_us,
         }
@@ -113,6 +125,7 @@ impl LayerSlots {
         for id in ids {
             self.scores[*id as usize].record(now);
             self.counters[*id as usize].uses += 1;
+            self.sum.uses += 1;
         }
     }
 
@@ -155,8 +168,10 @@ impl LayerSlots {
             let counters = &mut self.counters[*expert as usize];
             if self.place[*expert as usize].is_some() {
                 counters.hits += 1;
+                self.sum.hits += 1;
             } else {
                 counters.misses += 1;
+                self.sum.misses += 1;
                 missing.push(*expert);
             }
         }
