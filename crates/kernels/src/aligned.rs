@@ -1,4 +1,4 @@
-//! A zeroed byte buffer aligned to cache lines, whose allocation may fail.
+//! Zeroed buffers aligned to cache lines.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};
@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 const ALIGNMENT: usize = 64;
 
-/// Bytes on the heap, aligned to 64.
+/// Bytes on the heap, aligned to 64, whose allocation may fail.
 pub struct AlignedBytes {
     start: NonNull<u8>,
     len: usize,
@@ -61,6 +61,38 @@ impl DerefMut for AlignedBytes {
 impl std::fmt::Debug for AlignedBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AlignedBytes({})", self.len)
+    }
+}
+
+/// Zeroed floats that begin on a cache line, so that no vector of a row of whole
+/// vectors lies on two.
+pub(crate) struct Floats {
+    data: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Floats {
+    pub(crate) fn zeros(len: usize) -> Floats {
+        let data = vec![0.0; len + ALIGNMENT / size_of::<f32>()];
+        let start = data.as_ptr().align_offset(ALIGNMENT).min(data.len() - len);
+        Floats { data, start, len }
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        &self.data[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for Floats {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..self.start + self.len]
     }
 }
 

@@ -8,6 +8,7 @@
 //! are few queries, the segments are tasks of their own. The arithmetic is the
 //! same, so a query's result depends only on its keys.
 
+use crate::aligned::Floats;
 use crate::compute::Compute;
 use crate::isa::vectorized;
 use crate::math::{exp, map_in_place, sum_of};
@@ -196,7 +197,7 @@ struct RowSum {
 struct State {
     rows: Vec<RowSum>,
     /// Sums of weighted values, `[rows, width]`.
-    values: Vec<f32>,
+    values: Floats,
     /// Head dimension, rounded up to whole vectors.
     width: usize,
 }
@@ -241,7 +242,7 @@ impl Problem<'_> {
         let width = d.next_multiple_of(LANES);
         let rows = tile.queries.len() * self.shape.group();
         let scale = 1.0 / (d as f32).sqrt();
-        let mut queries = vec![0.0; rows * width];
+        let mut queries = Floats::zeros(rows * width);
         for (row, query) in queries.chunks_exact_mut(width).enumerate() {
             let (position, head) = tile.locate(row, self.shape);
             let q = &self.q[(position * nq + head) * d..][..d];
@@ -257,11 +258,11 @@ impl Problem<'_> {
                 };
                 rows
             ],
-            values: vec![0.0; rows * width],
+            values: Floats::zeros(rows * width),
             width,
         };
-        let mut block = vec![0.0; KEYS * width];
-        let mut scores = vec![0.0; rows * KEYS];
+        let mut block = Floats::zeros(KEYS * width);
+        let mut scores = Floats::zeros(rows * KEYS);
         for keys in keys
             .clone()
             .step_by(KEYS)

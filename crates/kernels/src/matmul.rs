@@ -168,6 +168,10 @@ pub(crate) fn multiply(
     vectorized!(level, |s| multiply_with(s, level, w, range, x, out));
 }
 
+/// Dequantized pieces of weight rows, on whole cache lines.
+#[repr(align(64))]
+struct Buffer([[f32; PIECE]; ROWS]);
+
 #[inline(always)]
 fn multiply_with<S: Simd>(
     s: S,
@@ -182,7 +186,8 @@ fn multiply_with<S: Simd>(
         return;
     }
     let t = x.len() / cols;
-    let mut buffer = [[0.0f32; PIECE]; ROWS];
+    let mut buffer = Buffer([[0.0; PIECE]; ROWS]);
+    let buffer = &mut buffer.0;
     let mut sums = [[s.zero(); ROWS]; BATCH];
     for batch in pieces(t, BATCH) {
         let mut row = range.start;

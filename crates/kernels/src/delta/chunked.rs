@@ -12,6 +12,7 @@
 //! side instead of inverting `I + A`.
 
 use super::{DeltaShape, check, normalise};
+use crate::aligned::Floats;
 use crate::compute::Compute;
 use crate::isa::vectorized;
 use crate::matrix::Rows;
@@ -84,22 +85,22 @@ struct Room {
     dv: usize,
     dv_used: usize,
     /// `[CHUNK, dk]`, normalised.
-    q: Vec<f32>,
-    k: Vec<f32>,
+    q: Floats,
+    k: Floats,
     /// `[dk, CHUNK]`
-    k_columns: Vec<f32>,
+    k_columns: Floats,
     /// `[CHUNK, dv]`: values, then the writes.
-    x: Vec<f32>,
+    x: Floats,
     /// `[CHUNK, dv]`
-    out: Vec<f32>,
+    out: Floats,
     /// Cumulative decay, and write strength.
     decay: [f32; CHUNK],
     beta: [f32; CHUNK],
     /// `[CHUNK, CHUNK]`
-    keys_keys: Vec<f32>,
-    queries_keys: Vec<f32>,
+    keys_keys: Floats,
+    queries_keys: Floats,
     /// `[dk, dv]`
-    state: Vec<f32>,
+    state: Floats,
 }
 
 impl Room {
@@ -110,16 +111,16 @@ impl Room {
             dk_wide,
             dv: dv_wide,
             dv_used: dv,
-            q: vec![0.0; CHUNK * dk_wide],
-            k: vec![0.0; CHUNK * dk_wide],
-            k_columns: vec![0.0; dk * CHUNK],
-            x: vec![0.0; CHUNK * dv_wide],
-            out: vec![0.0; CHUNK * dv_wide],
+            q: Floats::zeros(CHUNK * dk_wide),
+            k: Floats::zeros(CHUNK * dk_wide),
+            k_columns: Floats::zeros(dk * CHUNK),
+            x: Floats::zeros(CHUNK * dv_wide),
+            out: Floats::zeros(CHUNK * dv_wide),
             decay: [0.0; CHUNK],
             beta: [0.0; CHUNK],
-            keys_keys: vec![0.0; CHUNK * CHUNK],
-            queries_keys: vec![0.0; CHUNK * CHUNK],
-            state: vec![0.0; dk * dv_wide],
+            keys_keys: Floats::zeros(CHUNK * CHUNK),
+            queries_keys: Floats::zeros(CHUNK * CHUNK),
+            state: Floats::zeros(dk * dv_wide),
         }
     }
 
@@ -162,10 +163,11 @@ impl Room {
     fn run<S: Simd>(&mut self, s: S, n: usize) {
         let (dk, dk_wide, dv) = (self.dk, self.dk_wide, self.dv);
         let wide = n.next_multiple_of(LANES);
-        for i in 0..wide {
-            for d in 0..dk {
-                let x = if i < n { self.k[i * dk_wide + d] } else { 0.0 };
-                self.k_columns[d * CHUNK + i] = x;
+        let columns = &mut self.k_columns[..dk * CHUNK];
+        for (d, column) in columns.chunks_exact_mut(CHUNK).enumerate() {
+            column[n..wide].fill(0.0);
+            for (x, row) in column[..n].iter_mut().zip(self.k.chunks_exact(dk_wide)) {
+                *x = row[d];
             }
         }
         // Products of keys and queries with keys, of which only the lower
@@ -189,17 +191,18 @@ impl Room {
                 add_product(s, size, rows, columns, &mut to[first * CHUNK..], CHUNK);
             }
         }
-        for i in 0..n {
-            for j in 0..wide {
+        let queries = self.queries_keys.chunks_exact_mut(CHUNK);
+        let rows = queries.zip(self.keys_keys.chunks_exact_mut(CHUNK));
+        for (i, (queries, keys)) in rows.take(n).enumerate() {
+            for (j, (query, key)) in queries.iter_mut().zip(keys).take(wide).enumerate() {
                 let d = if j <= i {
                     (self.decay[i] - self.decay[j]).exp()
                 } else {
                     0.0
                 };
-                self.queries_keys[i * CHUNK + j] *= d;
+                *query *= d;
                 // Negative, as it is subtracted from the right side.
-                let strict = if j < i { -self.beta[i] * d } else { 0.0 };
-                self.keys_keys[i * CHUNK + j] *= strict;
+                *key *= if j < i { -self.beta[i] * d } else { 0.0 };
             }
         }
 
@@ -267,10 +270,11 @@ impl Room {
         }
 
         let last = self.decay[n - 1];
-        for i in 0..n {
-            let factor = (last - self.decay[i]).exp();
-            for d in 0..dk {
-                self.k_columns[d * CHUNK + i] *= factor;
+        let mut factors = self.decay;
+        factors[..n].iter_mut().for_each(|g| *g = (last - *g).exp());
+        for column in self.k_columns.chunks_exact_mut(CHUNK) {
+            for (x, factor) in column[..n].iter_mut().zip(&factors) {
+                *x *= factor;
             }
         }
         let factor = last.exp();

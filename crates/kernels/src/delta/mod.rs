@@ -16,8 +16,8 @@ use crate::math::sum_of_squares;
 use crate::matrix::Rows;
 use crate::simd::Simd;
 
-/// Tokens from which the chunked form is used.
-const CHUNKED_FROM: usize = 32;
+/// Tokens from which the chunked form is used: whole chunks.
+const CHUNKED_FROM: usize = 64;
 
 /// Heads and their dimensions. Value head `h` uses the queries and keys of key
 /// head `h / (value_heads / key_heads)`.
