@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use moestro_engine::protocol::{LoadStage, MemorySettings, SamplingOverrides};
 use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware};
 
+use crate::benchmark::Benchmark;
 use crate::demo;
 use crate::size::parse_size;
+use crate::synthesize::Synthesize;
 
 /// Runs large Mixture-of-Experts language models on the machine you own.
 #[derive(Parser)]
@@ -28,6 +30,11 @@ pub enum Verb {
     Perplexity(Perplexity),
     /// Show what would go where, without loading the model
     Plan(Plan),
+    /// Measure prefill and decode speed beside the memory bandwidth
+    #[command(visible_alias = "bench")]
+    Benchmark(Benchmark),
+    /// Write random weights with the dimensions of a real model
+    Synthesize(Synthesize),
 }
 
 /// Which model, and what it may use.

@@ -1,12 +1,14 @@
-//! The `moestro` command: generate, logits, perplexity and plan without a window.
+//! The `moestro` command: everything the engine can do, without a window.
 
 mod arguments;
+mod benchmark;
 mod demo;
 mod generate;
 mod logits;
 mod perplexity;
 mod plan;
 mod size;
+mod synthesize;
 
 use std::process::ExitCode;
 
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
         Verb::Logits(a) => logits::run(&a),
         Verb::Perplexity(a) => perplexity::run(&a),
         Verb::Plan(a) => plan::run(&a),
+        Verb::Benchmark(a) => benchmark::run(&a),
+        Verb::Synthesize(a) => synthesize::run(&a),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

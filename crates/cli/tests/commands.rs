@@ -211,3 +211,43 @@ fn mistakes_are_named_with_the_way_out() {
     let said = fail(&["plan", "--model", &tiny(), "--ram", "a lot"]);
     assert!(said.contains("not a size"), "{said}");
 }
+
+#[test]
+fn a_synthetic_model_loads_and_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    for like in ["qwen3-next-80b", "qwen3-30b-a3b"] {
+        let model = folder
+            .path()
+            .join(format!("{like}.gguf"))
+            .display()
+            .to_string();
+        let shape = ["--layers", "1", "--experts", "12"];
+        succeed(&[&["synthesize", "--like", like][..], &shape, &[&model]].concat());
+        let run = [
+            "bench",
+            "--model",
+            &model,
+            "--prompt",
+            "4",
+            "--generate",
+            "2",
+        ];
+        let json = succeed(&[&run[..], &["--repeat", "1", "--format", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let figures = json["figures"].as_array().unwrap();
+        assert!(figures.len() > 10);
+        assert!(
+            figures
+                .iter()
+                .all(|f| f["value"].as_f64().is_some_and(|v| v > 0.0)),
+            "{json}"
+        );
+    }
+    let nowhere = folder
+        .path()
+        .join("no/such/folder/x.gguf")
+        .display()
+        .to_string();
+    let said = fail(&["synthesize", "--layers", "1", "--experts", "12", &nowhere]);
+    assert!(said.contains("no/such/folder"), "{said}");
+}

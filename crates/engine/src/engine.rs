@@ -11,10 +11,13 @@ use crate::architectures;
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::experts::Experts;
+use crate::hardware;
 use crate::layers::Context;
 use crate::model::{Logits, Model};
 use crate::placement::{ModelSizes, PREFILL_CHUNK, place};
-use crate::protocol::{Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource, Placement};
+use crate::protocol::{
+    Component, Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource, Placement,
+};
 use crate::session::Session;
 use crate::state::{KvFormat, State};
 use crate::text_assets::TextAssets;
@@ -116,6 +119,9 @@ impl Engine {
         })
     }
 
+    /// Most tokens that one call of [`Engine::forward`] should get.
+    pub const PREFILL_CHUNK: usize = PREFILL_CHUNK;
+
     pub fn session(&self) -> Session {
         Session::new(&self.model.blueprint, self.kv)
     }
@@ -195,9 +201,34 @@ impl Engine {
         Ok(())
     }
 
-    /// Bytes of weights that are always in memory, by component.
-    pub fn sizes(&self) -> &ModelSizes {
-        &self.sizes
+    pub fn threads(&self) -> usize {
+        self.compute.threads()
+    }
+
+    /// Bytes of weights and recurrent state that one decoded token reads or
+    /// writes; keys and values of the context come on top.
+    pub fn bytes_per_token(&self) -> u64 {
+        let always: u64 = self
+            .sizes
+            .weights
+            .iter()
+            .filter(|(component, _)| **component != Component::Embeddings)
+            .map(|(_, bytes)| bytes)
+            .sum();
+        let head_is_tied = self.model.blueprint.tied_head;
+        let head = if head_is_tied {
+            self.sizes.weights[&Component::Embeddings]
+        } else {
+            0
+        };
+        let chosen = self.info.experts_per_token as u64;
+        let state = self.model.blueprint.recurrent_elements() as u64 * 4;
+        always + head + chosen * self.sizes.slot_bytes_all_layers() + 2 * state
+    }
+
+    /// Bytes per second that this engine's threads can read from memory.
+    pub fn read_bandwidth(&self) -> f64 {
+        hardware::read_bandwidth(&self.compute)
     }
 }
 

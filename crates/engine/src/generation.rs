@@ -141,6 +141,11 @@ impl Generation {
         }
     }
 
+    /// Tokens of the whole prompt.
+    pub fn prompt(&self) -> &[u32] {
+        &self.prompt
+    }
+
     /// Tokens of the answer so far.
     pub fn generated(&self) -> &[u32] {
         &self.generated

@@ -1,6 +1,9 @@
 //! What this machine has: RAM and CPU through sysinfo and std, GPUs through NVML.
 //! Works without a driver and says so.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
 use moestro_kernels::{Compute, Isa};
 use nvml_wrapper::Nvml;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
@@ -50,6 +53,42 @@ pub fn process_bytes() -> u64 {
     let only = sysinfo::ProcessesToUpdate::Some(&[pid]);
     system.refresh_processes_specifics(only, false, ProcessRefreshKind::nothing().with_memory());
     system.process(pid).map_or(0, |p| p.memory())
+}
+
+/// Most bytes that were ever resident in this process; 0 where Linux does not tell.
+pub fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Bytes per second that the threads of `compute` read from memory together: the
+/// best of five passes over more than any cache holds.
+pub fn read_bandwidth(compute: &Compute) -> f64 {
+    const WORDS: usize = (512 << 20) / 8;
+    const PIECES: usize = 64;
+    let memory = vec![1u64; WORDS];
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let sum = AtomicU64::new(0);
+        let start = Instant::now();
+        compute.parallel(PIECES, &|i| {
+            let piece = &memory[i * (WORDS / PIECES)..(i + 1) * (WORDS / PIECES)];
+            // Independent sums, so that the loads do not wait for each other.
+            let mut lanes = [0u64; 32];
+            for words in piece.chunks_exact(32) {
+                lanes
+                    .iter_mut()
+                    .zip(words)
+                    .for_each(|(lane, word)| *lane ^= word);
+            }
+            sum.fetch_xor(lanes.iter().fold(0, |a, b| a ^ b), Ordering::Relaxed);
+        });
+        best = best.min(start.elapsed().as_secs_f64());
+        std::hint::black_box(sum.into_inner());
+    }
+    (WORDS * 8) as f64 / best
 }
 
 /// Total and available bytes, within the limit of a container or slice.

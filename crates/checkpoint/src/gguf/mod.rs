@@ -7,6 +7,7 @@ mod reader;
 mod split;
 mod tensors;
 mod value;
+mod write;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use crate::tensor::TensorIndex;
 pub use metadata::GgufMetadata;
 pub(crate) use split::model_name;
 pub use value::Strings;
+pub use write::{GgufTensor, GgufValue, GgufWriter};
 
 /// An opened GGUF model.
 pub(crate) struct GgufSet {

@@ -127,7 +127,9 @@ impl Experts {
             tokens: self.tokens,
             ..Totals::default()
         };
-        self.layers.iter().for_each(|layer| layer.add_to(&mut totals));
+        self.layers
+            .iter()
+            .for_each(|layer| layer.add_to(&mut totals));
         totals
     }
 
