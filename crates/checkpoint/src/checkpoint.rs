@@ -48,7 +48,7 @@ impl fmt::Display for Kind {
 /// What the checkpoint says about the model besides its tensors.
 #[derive(Debug)]
 pub enum Metadata {
-    HuggingFace(HubFiles),
+    HuggingFace(Box<HubFiles>),
     Gguf(GgufMetadata),
 }
 
@@ -83,7 +83,7 @@ impl Checkpoint {
                     },
                     tensors: set.tensors,
                     files: set.files,
-                    metadata: Metadata::HuggingFace(set.hub),
+                    metadata: Metadata::HuggingFace(Box::new(set.hub)),
                 })
             }
         }

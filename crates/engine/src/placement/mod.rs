@@ -58,11 +58,7 @@ pub fn place(
 
     let vram_slots = layout.slots_in_vram(layer_slot, sizes.experts, settings.experts_per_layer);
     let left = ram_budget.saturating_sub(always_in_ram);
-    let room = if layer_slot == 0 {
-        0
-    } else {
-        (left / layer_slot) as usize
-    };
+    let room = left.checked_div(layer_slot).unwrap_or(0) as usize;
     let experts_max = room.min(sizes.experts);
     let asked = if vram_slots > 0 {
         None
