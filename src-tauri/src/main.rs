@@ -1,3 +1,7 @@
-//! Desktop entry point.
+//! The desktop binary: a window, or the engine behind one.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moestro_desktop::run(std::env::args_os().skip(1))
+}

@@ -1,0 +1,45 @@
+# `make run` opens the window, `make test` runs every test. Both install what is
+# missing; see tools/install-dependencies.sh.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bindings icons
+
+NPM := npm --prefix ui
+UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) \
+	$(wildcard ui/*.html ui/*.json ui/*.ts ui/*.js)
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+run: ## Build the app and open its window
+	tools/install-dependencies.sh run
+	$(MAKE) ui/dist/assets
+	cargo run --release --locked --bin moestro-desktop
+
+test: ## Check the style and run all tests, the real window included
+	tools/install-dependencies.sh test
+	$(MAKE) ui/dist/assets
+	$(NPM) run check
+	$(NPM) run lint
+	$(NPM) run test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked
+
+bindings: ## Write the TypeScript declarations of the Rust types to ui/src/bindings
+	MOESTRO_WRITE_BINDINGS=1 cargo test --test bindings
+
+icons: ## Render the PNG icons (needs the package librsvg2-bin)
+	rsvg-convert -w 32 -h 32 icons/moestro.svg -o icons/32x32.png
+	rsvg-convert -w 128 -h 128 icons/moestro.svg -o icons/128x128.png
+	rsvg-convert -w 256 -h 256 icons/moestro.svg -o icons/128x128@2x.png
+	rsvg-convert -w 512 -h 512 icons/moestro.svg -o icons/icon.png
+
+# npm writes this file last.
+ui/node_modules/.package-lock.json: ui/package-lock.json
+	$(NPM) ci --no-audit --no-fund
+	touch $@
+
+# Not index.html: a Rust build without the front end writes a placeholder there.
+ui/dist/assets: ui/node_modules/.package-lock.json $(UI_SOURCES)
+	$(NPM) run build

@@ -1,0 +1,229 @@
+//! The one stream from the shell to the window, with a replay of the present
+//! state for a page that comes late or was reloaded.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use moestro_engine::protocol::Event;
+use serde::Serialize;
+
+/// Something the window should know.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum DesktopEvent {
+    /// A message of the engine, passed on as it came.
+    Engine { event: Event },
+    /// The engine process runs; its `Ready` follows.
+    EngineStarted { pid: u32 },
+    /// The engine process is gone. `message` is written for the person;
+    /// `expected` if it was asked to go.
+    EngineExited {
+        message: String,
+        code: Option<i32>,
+        signal: Option<i32>,
+        expected: bool,
+    },
+    /// Something went wrong that stops nothing; written for the person.
+    Notice { message: String },
+}
+
+/// Takes the events of one subscriber; false if it is gone.
+pub type Sink = Box<dyn Fn(DesktopEvent) -> bool + Send>;
+
+/// Delivers events to at most one subscriber, the newest.
+#[derive(Default)]
+pub struct EventStream {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sink: Option<Sink>,
+    /// The last `EngineStarted` or `EngineExited`.
+    process: Option<DesktopEvent>,
+    ready: Option<Event>,
+    /// The last `Loaded` or `Unloaded`.
+    model: Option<Event>,
+    /// The last `Configured` since `model`.
+    configured: Option<Event>,
+    /// Notices nobody has seen yet.
+    notices: Vec<String>,
+}
+
+/// Notices kept for a window that is not there yet.
+const MAX_WAITING_NOTICES: usize = 16;
+
+impl EventStream {
+    /// Replaces the subscriber. The new one first gets the present state.
+    pub fn subscribe(&self, sink: Sink) {
+        let mut state = self.state();
+        let notices = std::mem::take(&mut state.notices);
+        let engine = [&state.ready, &state.model, &state.configured];
+        let replay = state
+            .process
+            .iter()
+            .cloned()
+            .chain(
+                engine
+                    .into_iter()
+                    .flatten()
+                    .cloned()
+                    .map(|event| DesktopEvent::Engine { event }),
+            )
+            .chain(
+                notices
+                    .into_iter()
+                    .map(|message| DesktopEvent::Notice { message }),
+            );
+        for event in replay {
+            sink(event);
+        }
+        state.sink = Some(sink);
+    }
+
+    /// Remembers what a later subscriber needs and delivers the event. Events
+    /// arrive in the order of the calls.
+    pub fn publish(&self, event: DesktopEvent) {
+        let mut state = self.state();
+        state.remember(&event);
+        let delivered = state.sink.as_ref().is_some_and(|sink| sink(event.clone()));
+        if delivered {
+            return;
+        }
+        state.sink = None;
+        if let DesktopEvent::Notice { message } = event
+            && state.notices.len() < MAX_WAITING_NOTICES
+        {
+            state.notices.push(message);
+        }
+    }
+
+    /// Tells the person about a fault that stops nothing.
+    pub fn notice(&self, message: impl Into<String>) {
+        let message = message.into();
+        eprintln!("moestro: {message}");
+        self.publish(DesktopEvent::Notice { message });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remember(&mut self, event: &DesktopEvent) {
+        match event {
+            DesktopEvent::EngineStarted { .. } | DesktopEvent::EngineExited { .. } => {
+                self.process = Some(event.clone());
+                (self.ready, self.model, self.configured) = (None, None, None);
+            }
+            DesktopEvent::Engine { event } => match event {
+                Event::Ready { .. } => self.ready = Some(event.clone()),
+                Event::Loaded { .. } | Event::Unloaded { .. } => {
+                    self.model = Some(event.clone());
+                    self.configured = None;
+                }
+                Event::Configured { .. } => self.configured = Some(event.clone()),
+                _ => {}
+            },
+            DesktopEvent::Notice { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use moestro_engine::protocol::{GenerationStats, Hardware};
+
+    use super::*;
+
+    fn recorder() -> (Sink, Arc<Mutex<Vec<DesktopEvent>>>) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        (
+            Box::new(move |event| sink.lock().unwrap().push(event) == ()),
+            seen,
+        )
+    }
+
+    fn engine(event: Event) -> DesktopEvent {
+        DesktopEvent::Engine { event }
+    }
+
+    fn ready() -> DesktopEvent {
+        engine(Event::Ready {
+            version: "1".into(),
+            hardware: Hardware::default(),
+        })
+    }
+
+    #[test]
+    fn a_late_subscriber_gets_the_state_and_not_the_history() {
+        let stream = EventStream::default();
+        let started = DesktopEvent::EngineStarted { pid: 7 };
+        let unloaded = engine(Event::Unloaded { id: 3 });
+        stream.publish(started.clone());
+        stream.publish(ready());
+        stream.publish(engine(Event::Token {
+            id: 1,
+            text: "x".into(),
+            tokens: 1,
+        }));
+        stream.publish(engine(Event::Unloaded { id: 2 }));
+        stream.publish(unloaded.clone());
+        let (sink, seen) = recorder();
+        stream.subscribe(sink);
+        assert_eq!(*seen.lock().unwrap(), [started, ready(), unloaded]);
+    }
+
+    #[test]
+    fn an_exit_forgets_the_engine_before_it() {
+        let stream = EventStream::default();
+        stream.publish(DesktopEvent::EngineStarted { pid: 7 });
+        stream.publish(ready());
+        let exited = DesktopEvent::EngineExited {
+            message: "gone".into(),
+            code: None,
+            signal: Some(9),
+            expected: false,
+        };
+        stream.publish(exited.clone());
+        let (sink, seen) = recorder();
+        stream.subscribe(sink);
+        assert_eq!(*seen.lock().unwrap(), [exited]);
+    }
+
+    #[test]
+    fn a_new_subscriber_replaces_the_old_one() {
+        let stream = EventStream::default();
+        let (first, first_seen) = recorder();
+        let (second, second_seen) = recorder();
+        stream.subscribe(first);
+        stream.subscribe(second);
+        let finished = engine(Event::Finished {
+            id: 1,
+            reason: moestro_engine::protocol::FinishReason::Stop,
+            stats: GenerationStats::default(),
+        });
+        stream.publish(finished.clone());
+        assert!(first_seen.lock().unwrap().is_empty());
+        assert_eq!(*second_seen.lock().unwrap(), [finished]);
+    }
+
+    #[test]
+    fn notices_wait_for_a_window_and_are_shown_once() {
+        let stream = EventStream::default();
+        stream.notice("damaged");
+        let expected = [DesktopEvent::Notice {
+            message: "damaged".into(),
+        }];
+        let (sink, seen) = recorder();
+        stream.subscribe(sink);
+        assert_eq!(*seen.lock().unwrap(), expected);
+        let (sink, seen) = recorder();
+        stream.subscribe(sink);
+        assert!(seen.lock().unwrap().is_empty());
+    }
+}

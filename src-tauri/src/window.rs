@@ -1,0 +1,77 @@
+//! Opens the window and keeps it on its own page.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tauri::plugin::TauriPlugin;
+use tauri::{App, Manager, Wry};
+
+use crate::commands::{self, DemoModel};
+use crate::engine_process::EngineProcess;
+use crate::events::EventStream;
+use crate::models;
+use crate::settings::SettingsFile;
+
+/// Shows the window until it is closed.
+pub fn open() -> ExitCode {
+    // Without a display GTK would end in a panic.
+    if let Err(error) = gtk::init() {
+        eprintln!(
+            "moestro-desktop needs a graphical display and found none ({error}). Start it from a \
+             desktop session, or use the command line program `moestro`."
+        );
+        return ExitCode::FAILURE;
+    }
+    let built = tauri::Builder::default()
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(own_page_only())
+        .setup(|app| Ok(set_up(app)?))
+        .invoke_handler(tauri::generate_handler![
+            commands::subscribe,
+            commands::send,
+            commands::start_engine,
+            commands::load_settings,
+            commands::save_settings,
+            commands::list_models,
+            commands::choose_model,
+            commands::forget_model,
+        ])
+        .build(tauri::generate_context!());
+    match built {
+        Ok(app) => match app.run_return(|_, _| ()) {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            eprintln!("moestro-desktop cannot open its window: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
+    let events = Arc::new(EventStream::default());
+    let engine = EngineProcess::new(std::env::current_exe()?, events.clone())?;
+    app.manage(events);
+    app.manage(engine);
+    app.manage(SettingsFile::in_folder(&app.path().app_config_dir()?));
+    app.manage(DemoModel(models::demo_model(
+        app.path().resource_dir().ok().as_deref(),
+    )));
+    let handle = app.handle().clone();
+    tauri::async_runtime::spawn(async move {
+        // A failure reaches the window as an `EngineExited`.
+        let _ = handle.state::<EngineProcess>().start().await;
+    });
+    Ok(())
+}
+
+/// A link in an answer must not take the window to another page.
+fn own_page_only() -> TauriPlugin<Wry> {
+    tauri::plugin::Builder::new("own-page-only")
+        .on_navigation(|_, url| {
+            let development = cfg!(dev) && url.host_str() == Some("localhost");
+            url.scheme() == "tauri" || development
+        })
+        .build()
+}

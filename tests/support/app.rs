@@ -1,0 +1,160 @@
+//! The app with a home, a display and a window of its own, and what a person
+//! does in it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::process::descendant_with_argument;
+use super::webdriver::{Window, wait};
+use super::xvfb::Xvfb;
+
+/// WebDriver's name of the Enter key.
+const ENTER: &str = "\u{e007}";
+
+/// Notes how long the last answer is whenever the page changes.
+const WATCH_ANSWERS: &str = "
+    window.answerLengths = [];
+    const look = () => {
+        const answers = document.querySelectorAll(`[data-testid='message-assistant'] .markdown`);
+        const length = answers.length ? answers[answers.length - 1].textContent.length : 0;
+        if (length !== window.answerLengths.at(-1)) window.answerLengths.push(length);
+    };
+    new MutationObserver(look).observe(document.body,
+        { subtree: true, childList: true, characterData: true });";
+
+const LAST_ANSWER: &str = "
+    const answers = document.querySelectorAll(`[data-testid='message-assistant']`);
+    const text = answers.length && answers[answers.length - 1].querySelector('.markdown');
+    return text ? text.textContent.trim() : '';";
+
+/// Fields are dropped in this order.
+pub struct App {
+    pub window: Window,
+    _display: Xvfb,
+    _home: tempfile::TempDir,
+}
+
+impl App {
+    /// Opens the window with nothing but these settings (JSON) in its home.
+    pub fn open(settings: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = home.path().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let environment = [
+            ("HOME", folder("")),
+            ("XDG_CONFIG_HOME", folder("config")),
+            ("XDG_DATA_HOME", folder("data")),
+            ("XDG_CACHE_HOME", folder("cache")),
+            ("XDG_RUNTIME_DIR", folder("run")),
+        ];
+        std::fs::write(
+            folder("config/app.moestro.desktop").join("settings.json"),
+            settings,
+        )
+        .unwrap();
+        let environment = environment
+            .each_ref()
+            .map(|(name, path)| (*name, path.as_path()));
+        let display = Xvfb::start();
+        let binary = env!("CARGO_BIN_EXE_moestro-desktop");
+        let window = Window::open(binary, &environment, &display.display);
+        App {
+            window,
+            _display: display,
+            _home: home,
+        }
+    }
+
+    pub fn go_to(&self, page: &str) {
+        self.window.click(&format!("nav-{page}"));
+    }
+
+    pub fn wait_for_model(&self) {
+        wait("the demo model to be ready", || {
+            let hint = self.window.attribute("prompt", "placeholder")?;
+            hint.starts_with("Ask").then_some(())
+        });
+    }
+
+    /// Sends a question from the chat page.
+    pub fn ask(&self, question: &str) {
+        let answers = self.window.count("message-assistant");
+        self.window.type_into("prompt", question);
+        self.window.type_into("prompt", ENTER);
+        wait("the question to be sent", || {
+            (self.window.count("message-assistant") > answers).then_some(())
+        });
+    }
+
+    /// Asks and waits for the whole answer.
+    pub fn answer_to(&self, question: &str) -> String {
+        self.ask(question);
+        self.wait_for_state("done");
+        self.answer()
+    }
+
+    pub fn new_chat(&self) {
+        self.window.click("new-chat");
+        wait("an empty chat", || {
+            (self.window.count("message-assistant") == 0).then_some(())
+        });
+    }
+
+    /// The text of the last answer, as far as it is written.
+    pub fn answer(&self) -> String {
+        self.window
+            .run(LAST_ANSWER, json!([]))
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// How the last answer stands: waiting, reading, writing, done, stopped, ...
+    pub fn state(&self) -> String {
+        self.window
+            .attribute("message-assistant", "data-state")
+            .unwrap_or_default()
+    }
+
+    pub fn wait_for_state(&self, state: &str) {
+        wait(&format!("an answer that is {state}"), || {
+            (self.state() == state).then_some(())
+        });
+    }
+
+    /// From now on, every change of an answer's length is noted.
+    pub fn watch_answers(&self) {
+        self.window.run(WATCH_ANSWERS, json!([]));
+    }
+
+    /// The lengths noted so far.
+    pub fn answer_lengths(&self) -> Vec<u64> {
+        serde_json::from_value(self.window.run("return window.answerLengths;", json!([]))).unwrap()
+    }
+
+    /// Experts in memory and slots for them, all layers together, as the Memory page says.
+    pub fn resident_experts(&self) -> (u64, u64) {
+        wait("the number of resident experts", || {
+            let text = self.window.text("experts-resident")?.replace(',', "");
+            let mut numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+            Some((numbers.next()?, numbers.next()?))
+        })
+    }
+
+    pub fn engine_pid(&self) -> u32 {
+        let driver = self.window.driver_pid();
+        wait("the engine process", || {
+            descendant_with_argument(driver, "engine")
+        })
+    }
+
+    /// Saves what the window shows in `target/screenshots`.
+    pub fn screenshot(&self, name: &str) {
+        let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        self.window.screenshot(&folder.join(format!("{name}.png")));
+    }
+}
