@@ -31,8 +31,14 @@ pub fn clean(logits: &mut [f32]) -> bool {
 /// The logarithm of the sum of exponentials, for logits of which at least one is
 /// possible.
 pub fn log_sum_exp(logits: &[f32]) -> f32 {
+    let max = argmax(logits).logit;
+    max + sum_exp(logits, max, 1.0).ln() as f32
+}
+
+/// The sum of `exp((logit - max) * scale)`; no logit may be above `max`.
+pub fn sum_exp(logits: &[f32], max: f32, scale: f32) -> f64 {
     const LANES: usize = 16;
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let term = |logit: f32| exp_of_difference((logit - max) * scale);
     let mut total = 0f64;
     // Blocks keep the f32 sums exact enough and let the compiler use vectors.
     for block in logits.chunks(4096) {
@@ -40,17 +46,13 @@ pub fn log_sum_exp(logits: &[f32]) -> f32 {
         let mut lanes = block.chunks_exact(LANES);
         for lane in &mut lanes {
             for (sum, &logit) in sums.iter_mut().zip(lane) {
-                *sum += exp_of_difference(logit - max);
+                *sum += term(logit);
             }
         }
-        let rest: f32 = lanes
-            .remainder()
-            .iter()
-            .map(|&l| exp_of_difference(l - max))
-            .sum();
+        let rest: f32 = lanes.remainder().iter().map(|&logit| term(logit)).sum();
         total += f64::from(sums.iter().sum::<f32>() + rest);
     }
-    max + total.ln() as f32
+    total
 }
 
 /// e^x for x <= 0, within 2e-7 of the true value; 0 below -87, where a term no
@@ -135,5 +137,41 @@ fn order(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
         std::cmp::Ordering::Less
     } else {
         std::cmp::Ordering::Greater
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_close() {
+        for i in 0..=870_000 {
+            let x = -(i as f32) / 10_000.0;
+            let exact = f64::from(x).exp();
+            let error = (f64::from(exp_of_difference(x)) - exact).abs() / exact;
+            assert!(error < 3e-7, "{x}: {error}");
+        }
+        assert_eq!(exp_of_difference(f32::NEG_INFINITY), 0.0);
+    }
+
+    #[test]
+    fn the_best_are_those_a_sort_gives() {
+        let mut state = 1u32;
+        for count in [1, 5, 20, 300, 999, 2000] {
+            // Few different values, so that many are equal.
+            let logits: Vec<f32> = (0..1000)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 26) as f32
+                })
+                .collect();
+            let mut sorted: Vec<u32> = (0..1000).collect();
+            sorted.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]));
+            sorted.truncate(count);
+            let mut best = Vec::new();
+            top(&logits, count, &mut best);
+            assert_eq!(best.iter().map(|c| c.token).collect::<Vec<_>>(), sorted);
+        }
     }
 }

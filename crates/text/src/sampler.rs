@@ -10,6 +10,9 @@ use crate::error::{Result, TextError};
 use crate::logits::{self, Candidate};
 use crate::sampling::Sampling;
 
+/// A lower temperature leaves one token in any case, and dividing by it overflows.
+const GREEDY_BELOW: f32 = 1e-6;
+
 /// A chosen token.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Choice {
@@ -57,7 +60,7 @@ impl Sampler {
         if self.penalised() {
             self.penalise(logits, history);
         }
-        let token = if self.sampling.temperature == 0.0 {
+        let token = if self.sampling.temperature < GREEDY_BELOW {
             logits::argmax(logits).token
         } else {
             self.filter(logits);
@@ -145,10 +148,7 @@ impl Sampler {
         let max = logits::argmax(logits).logit;
         let temperature = self.sampling.temperature;
         let tempered = |logit: f32| (logit - max) / temperature;
-        let total: f32 = logits
-            .iter()
-            .map(|&l| f64::from(tempered(l).exp()))
-            .sum::<f64>() as f32;
+        let total = logits::sum_exp(logits, max, 1.0 / temperature) as f32;
         let enough = self.sampling.top_p * total;
         let mut count = 256;
         loop {

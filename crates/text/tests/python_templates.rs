@@ -119,6 +119,11 @@ fn expressions() {
             "{{ [{'r': 1}, {'r': 2}]|map(attribute='r')|list }}",
             "[1, 2]",
         ),
+        (
+            "{{ [{'r': 1}, {'r': 2}]|join(', ', attribute='r') }}",
+            "1, 2",
+        ),
+        ("{{ 'a\nb'|indent(width=2, first=true) }}", "  a\n  b"),
         ("{{ 'a\nb\n\nc'|indent(2) }}", "a\n  b\n\n  c"),
     ];
     for (source, expected) in cases {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::value::{ArgType, Kwargs, Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, filters, functions, tests};
 
 use super::budget::{Budget, FUEL, ITEM};
@@ -99,7 +99,8 @@ fn add_filters(env: &mut Environment, budget: &Budget) {
     ];
     for (name, filter, cost) in library {
         let b = budget.clone();
-        env.add_filter(name, move |state: &mut State, args: Rest<Value>| {
+        env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = args.into_values();
             charge_call(&b, &args, cost)?;
             filter.call(state, &args)
         });
@@ -111,14 +112,23 @@ fn add_filters(env: &mut Environment, budget: &Budget) {
     let b = budget.clone();
     env.add_filter("string", move |value: Value| python::text(&b, &value));
     let b = budget.clone();
-    env.add_filter("join", move |items: Value, separator: Option<String>| {
-        methods::join(&b, separator.as_deref().unwrap_or(""), &items)
-    });
+    env.add_filter(
+        "join",
+        move |items: Value, separator: Option<String>, named: Kwargs| {
+            let separator = either(separator, &named, "d")?.unwrap_or_default();
+            let attribute: Option<String> = named.get("attribute")?;
+            named.assert_all_used()?;
+            methods::join(&b, &separator, &items, attribute.as_deref())
+        },
+    );
     let b = budget.clone();
     env.add_filter(
         "indent",
-        move |text: String, width: Option<usize>, first: Option<bool>| {
-            methods::indent(&b, &text, width.unwrap_or(4), first.unwrap_or(false))
+        move |text: String, width: Option<usize>, first: Option<bool>, named: Kwargs| {
+            let width = either(width, &named, "width")?.unwrap_or(4);
+            let first = either(first, &named, "first")?.unwrap_or(false);
+            named.assert_all_used()?;
+            methods::indent(&b, &text, width, first)
         },
     );
     for (filter, method) in [
@@ -134,6 +144,17 @@ fn add_filters(env: &mut Environment, budget: &Budget) {
                 methods::call(&b, state, &text, method, &args)
             },
         );
+    }
+}
+
+/// An argument given by place or by name.
+fn either<T>(placed: Option<T>, named: &Kwargs, name: &'static str) -> Result<Option<T>, Error>
+where
+    Option<T>: for<'a> ArgType<'a, Output = Option<T>>,
+{
+    match placed {
+        Some(value) => Ok(Some(value)),
+        None => named.get::<Option<T>>(name),
     }
 }
 
@@ -210,10 +231,14 @@ fn add_functions(env: &mut Environment, budget: &Budget, refusal: &Refusal) {
     env.add_function("namespace", functions::namespace);
     let b = budget.clone();
     let dict = Value::from_function(functions::dict);
-    env.add_function("dict", move |state: &mut State, args: Rest<Value>| {
-        charge_call(&b, &args, Cost::Flat(2))?;
-        dict.call(state, &args)
-    });
+    env.add_function(
+        "dict",
+        move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = args.into_values();
+            charge_call(&b, &args, Cost::Flat(2))?;
+            dict.call(state, &args)
+        },
+    );
     let refusal = refusal.clone();
     env.add_function(
         "raise_exception",

@@ -31,7 +31,7 @@ pub fn call(
     match method {
         "join" => {
             let (items,): (Value,) = from_args(args)?;
-            return join(budget, text, &items);
+            return join(budget, text, &items, None);
         }
         "removeprefix" => {
             let (prefix,): (&str,) = from_args(args)?;
@@ -115,15 +115,24 @@ fn charge_format(budget: &Budget, text: &str, args: &[Value]) -> Result<(), Erro
     budget.create((text.len() as u64).saturating_add(fields.saturating_mul(each)))
 }
 
-/// `separator.join(items)`, of anything that can be printed.
-pub fn join(budget: &Budget, separator: &str, items: &Value) -> Result<Value, Error> {
+/// `separator.join(items)`, of anything that can be printed, or of an attribute of
+/// each item.
+pub fn join(
+    budget: &Budget,
+    separator: &str,
+    items: &Value,
+    attribute: Option<&str>,
+) -> Result<Value, Error> {
     let mut out = Text::new(budget);
     for (i, item) in items.try_iter()?.enumerate() {
         if i > 0 {
             out.push(separator)?;
         }
         budget.look(ITEM)?;
-        python::write_str(&mut out, &item)?;
+        match attribute {
+            Some(name) => python::write_str(&mut out, &item.get_attr(name)?)?,
+            None => python::write_str(&mut out, &item)?,
+        }
     }
     Ok(Value::from(out.text))
 }
