@@ -15,7 +15,7 @@ pub enum DesktopEvent {
     Engine { event: Event },
     /// The engine process runs; its `Ready` follows.
     EngineStarted { pid: u32 },
-    /// The engine process is gone. `message` is written for the person;
+    /// The engine process is gone. `message` continues "The engine stopped: ";
     /// `expected` if it was asked to go.
     EngineExited {
         message: String,

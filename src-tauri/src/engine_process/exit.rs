@@ -35,28 +35,21 @@ impl StderrTail {
     }
 }
 
-/// One or two sentences for the person. `stopping` if it was asked to end.
+/// What continues "The engine stopped: ". `stopping` if it was asked to end.
 pub fn describe(status: ExitStatus, stopping: bool, tail: &StderrTail) -> String {
     match (status.signal(), status.code()) {
-        (Some(SIGKILL), _) => "The engine was killed (SIGKILL). The system may have run out of \
+        (Some(SIGKILL), _) => "it was killed (SIGKILL). The system may have run out of \
              memory: close other programs, or allow the model less RAM on the Memory page."
             .into(),
         (Some(signal), _) => {
-            format!(
-                "The engine crashed ({}).{}",
-                signal_name(signal),
-                tail.sentence()
-            )
+            format!("it crashed ({}).{}", signal_name(signal), tail.sentence())
         }
-        (None, Some(0)) if stopping => "The engine was stopped.".into(),
-        (None, Some(0)) => format!("The engine ended by itself.{}", tail.sentence()),
+        (None, Some(0)) if stopping => "it was asked to.".into(),
+        (None, Some(0)) => format!("it ended by itself.{}", tail.sentence()),
         (None, Some(code)) => {
-            format!(
-                "The engine failed with exit code {code}.{}",
-                tail.sentence()
-            )
+            format!("it failed with exit code {code}.{}", tail.sentence())
         }
-        (None, None) => format!("The engine ended ({status}).{}", tail.sentence()),
+        (None, None) => format!("it ended ({status}).{}", tail.sentence()),
     }
 }
 
@@ -101,28 +94,22 @@ mod tests {
 
     #[test]
     fn crashes_and_exit_codes_are_named_with_the_last_words() {
-        assert_eq!(
-            describe_raw(11, false, &[]),
-            "The engine crashed (SIGSEGV)."
-        );
-        assert_eq!(
-            describe_raw(34, false, &[]),
-            "The engine crashed (signal 34)."
-        );
+        assert_eq!(describe_raw(11, false, &[]), "it crashed (SIGSEGV).");
+        assert_eq!(describe_raw(34, false, &[]), "it crashed (signal 34).");
         assert_eq!(
             describe_raw(
                 101 << 8,
                 false,
                 &["thread 'decode' panicked", "", "at x.rs"]
             ),
-            "The engine failed with exit code 101. It last said: thread 'decode' panicked / at x.rs"
+            "it failed with exit code 101. It last said: thread 'decode' panicked / at x.rs"
         );
     }
 
     #[test]
     fn a_requested_end_is_no_fault() {
-        assert_eq!(describe_raw(0, true, &["bye"]), "The engine was stopped.");
-        assert_eq!(describe_raw(0, false, &[]), "The engine ended by itself.");
+        assert_eq!(describe_raw(0, true, &["bye"]), "it was asked to.");
+        assert_eq!(describe_raw(0, false, &[]), "it ended by itself.");
     }
 
     #[test]

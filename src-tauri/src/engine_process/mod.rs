@@ -214,7 +214,7 @@ fn exited(status: std::io::Result<ExitStatus>, stopping: bool, tail: &StderrTail
             expected: stopping && status.success(),
         },
         Err(error) => DesktopEvent::EngineExited {
-            message: format!("The engine was lost: {error}."),
+            message: format!("it was lost: {error}"),
             code: None,
             signal: None,
             expected: false,
