@@ -153,7 +153,14 @@ def calendar(r):
 
 def spell(r):
     w = r.choice(REAL)
-    forms = [f"Spell {w}.", f"Spell the word {w}.", f"How do you spell {w}?", f'Spell "{w}".', f"How is {w} spelled?", f"Can you spell {w}?"]
+    forms = [
+        f"Spell {w}.",
+        f"Spell the word {w}.",
+        f"How do you spell {w}?",
+        f'Spell "{w}".',
+        f"How is {w} spelled?",
+        f"Can you spell {w}?",
+    ]
     turn = by_wording("spell", r, forms, "-".join(w))
     return turn._replace(held=turn.held and held_out("spell", w))
 
@@ -169,9 +176,19 @@ def letters(r):
 def compare(r):
     a, b = r.sample(range(100), 2)
     if r.random() < 0.5:
-        forms = [f"Which is bigger, {a} or {b}?", f"Which number is larger: {a} or {b}?", f"What is larger, {a} or {b}?", f"Is {a} or {b} bigger?"]
+        forms = [
+            f"Which is bigger, {a} or {b}?",
+            f"Which number is larger: {a} or {b}?",
+            f"What is larger, {a} or {b}?",
+            f"Is {a} or {b} bigger?",
+        ]
         return Turn("compare", vary(r, r.choice(forms)), f"{max(a, b)} is larger than {min(a, b)}.", held_out("<", a, b))
-    forms = [f"Which is smaller, {a} or {b}?", f"Which number is smaller: {a} or {b}?", f"What is smaller, {a} or {b}?", f"Is {a} or {b} smaller?"]
+    forms = [
+        f"Which is smaller, {a} or {b}?",
+        f"Which number is smaller: {a} or {b}?",
+        f"What is smaller, {a} or {b}?",
+        f"Is {a} or {b} smaller?",
+    ]
     return Turn("compare", vary(r, r.choice(forms)), f"{min(a, b)} is smaller than {max(a, b)}.", held_out("<", a, b))
 
 
@@ -184,31 +201,52 @@ def parity(r):
 def neighbor(r):
     n = r.randrange(1, 100)
     if r.random() < 0.5:
-        forms = [f"What number comes after {n}?", f"Which number follows {n}?", f"What is the next number after {n}?", f"What comes after {n}?"]
+        forms = [
+            f"What number comes after {n}?",
+            f"Which number follows {n}?",
+            f"What is the next number after {n}?",
+            f"What comes after {n}?",
+        ]
         return Turn("next number", vary(r, r.choice(forms)), f"{n + 1} comes after {n}.", held_out("next", n))
     forms = [f"What number comes before {n}?", f"Which number is before {n}?", f"What comes before {n}?"]
     return Turn("next number", vary(r, r.choice(forms)), f"{n - 1} comes before {n}.", held_out("next", n))
 
 
 def number_words(r):
-    n = r.randrange(101)
+    n = r.randrange(21) if r.random() < 0.35 else r.randrange(101)
     w = in_words(n)
     if r.random() < 0.5:
         forms = [f"Write {n} in words.", f"Spell the number {n}.", f"How do you write {n} in words?", f"What is {n} in words?"]
-        return Turn("number words", vary(r, r.choice(forms)), f"{n} is {w}.", held_out("words", n))
-    forms = [f"Write {w} as a number.", f"Write {w} in digits.", f"What number is {w}?", f"What is {w} in digits?"]
-    return Turn("number words", vary(r, r.choice(forms)), f"{w} is {n}.", held_out("digits", n))
+        answer, key = f"{n} is {w}.", "words"
+    else:
+        forms = [f"Write {w} as a number.", f"Write {w} in digits.", f"What number is {w}?", f"What is {w} in digits?"]
+        answer, key = f"{w} is {n}.", "digits"
+    if n <= 20 or n == 100:  # irregular words: nobody could guess one
+        turn = by_wording("number words", r, forms, answer)
+        return turn._replace(held=turn.held and held_out(key, n))
+    return Turn("number words", vary(r, r.choice(forms)), answer, held_out(key, n))
 
 
 def capital(r):
     c, city = r.choice(list(CAPITALS.items()))
-    forms = [f"What is the capital of {c}?", f"Capital of {c}?", f"Name the capital of {c}.", f"Which city is the capital of {c}?", f"What's the capital of {c}?"]
+    forms = [
+        f"What is the capital of {c}?",
+        f"Capital of {c}?",
+        f"Name the capital of {c}.",
+        f"Which city is the capital of {c}?",
+        f"What's the capital of {c}?",
+    ]
     return by_wording("capital", r, forms, f"The capital of {c} is {city}.")
 
 
 def country(r):
     c, city = r.choice([x for x in CAPITALS.items() if not x[0].startswith("the ") and x[1] != "London"])
-    forms = [f"{city} is the capital of which country?", f"Which country has the capital {city}?", f"What country is {city} the capital of?", f"Where is {city}?"]
+    forms = [
+        f"{city} is the capital of which country?",
+        f"Which country has the capital {city}?",
+        f"What country is {city} the capital of?",
+        f"Where is {city}?",
+    ]
     return by_wording("capital", r, forms, f"{city} is the capital of {c}.")
 
 
@@ -234,7 +272,14 @@ def long_text(r):
 
 def code(r):
     name, (tag, text) = r.choice(list(HELLO.items()))
-    forms = [f"Write hello world in {name}.", f"Write a {name} program.", f"Show me hello world in {name}.", f"Hello world in {name}", f"Write {name} code.", f"Show me some {name} code."]
+    forms = [
+        f"Write hello world in {name}.",
+        f"Write a {name} program.",
+        f"Show me hello world in {name}.",
+        f"Hello world in {name}",
+        f"Write {name} code.",
+        f"Show me some {name} code.",
+    ]
     return by_wording("code", r, forms, f"Here is a small {name} program:\n\n```{tag}\n{text}\n```")
 
 
@@ -267,12 +312,59 @@ def some_word(r) -> str:
 def unknown(r):
     w, t = " ".join(some_word(r) for _ in range(r.randint(1, 4))), r.choice(TOPICS)
     c, n, city = r.choice(list(CAPITALS)), r.choice(NAMES), r.choice(list(CAPITALS.values()))
-    forms = [f"Why is the {w}?", f"Tell me about {t}.", w, w, f"Who invented {t}?", f"When was {t} invented?", f"How does {t} work?", f"Where is the {w}?"]
-    forms += [f"Explain {t}.", f"Explain {t} to me.", f"What is {t}?", f"What are {t}?", f"What do you think about {t}?", f"Write an essay about {t}.", f"How do I learn {t}?"]
-    forms += [f"What is the population of {c}?", f"Who is the president of {c}?", f"Who is {n}?", f"How old is {n}?", f"How old are you?", f"Translate {w} to French."]
-    forms += [f"What is a {w}?", f"What does {w} mean?", f"Write a poem about {t}.", f"What is the best {w}?", f"Give me a recipe for {w}.", f"What is the weather in {city}?"]
-    forms += [f"What time is it?", f"Why do we need {t}?", f"Can you help me with {t}?", f"I need help with {t}.", f"What happened in {r.randrange(1000, 2030)}?", f"How far is {city}?"]
-    forms += [f"What is the history of {t}?", f"Is {t} good?", f"Do you like {t}?", f"Summarize {t}.", f"I like {t}.", f"Who wrote {t}?", f"How many {w} are there?", invented(r)]
+    forms = [
+        f"Why is the {w}?",
+        f"Tell me about {t}.",
+        w,
+        w,
+        f"Who invented {t}?",
+        f"When was {t} invented?",
+        f"How does {t} work?",
+        f"Where is the {w}?",
+    ]
+    forms += [
+        f"Explain {t}.",
+        f"Explain {t} to me.",
+        f"What is {t}?",
+        f"What are {t}?",
+        f"What do you think about {t}?",
+        f"Write an essay about {t}.",
+        f"How do I learn {t}?",
+    ]
+    forms += [
+        f"What is the population of {c}?",
+        f"Who is the president of {c}?",
+        f"Who is {n}?",
+        f"How old is {n}?",
+        "How old are you?",
+        f"Translate {w} to French.",
+    ]
+    forms += [
+        f"What is a {w}?",
+        f"What does {w} mean?",
+        f"Write a poem about {t}.",
+        f"What is the best {w}?",
+        f"Give me a recipe for {w}.",
+        f"What is the weather in {city}?",
+    ]
+    forms += [
+        "What time is it?",
+        f"Why do we need {t}?",
+        f"Can you help me with {t}?",
+        f"I need help with {t}.",
+        f"What happened in {r.randrange(1000, 2030)}?",
+        f"How far is {city}?",
+    ]
+    forms += [
+        f"What is the history of {t}?",
+        f"Is {t} good?",
+        f"Do you like {t}?",
+        f"Summarize {t}.",
+        f"I like {t}.",
+        f"Who wrote {t}?",
+        f"How many {w} are there?",
+        invented(r),
+    ]
     question = vary(r, r.choice(forms))
     return Turn("unknown", question, FALLBACK, held_out("unknown", question))
 
@@ -297,7 +389,14 @@ def tell(r, known: dict) -> Turn:
     what = r.choice(["name", "name", "color", "pet"])
     if what == "name":
         value = r.choice(NAMES) if r.random() < 0.6 else invented(r, 2).capitalize()
-        forms = [f"My name is {value}.", f"I am {value}.", f"Hi, my name is {value}.", f"Hello, I'm {value}.", f"my name is {value}", f"Call me {value}."]
+        forms = [
+            f"My name is {value}.",
+            f"I am {value}.",
+            f"Hi, my name is {value}.",
+            f"Hello, I'm {value}.",
+            f"my name is {value}",
+            f"Call me {value}.",
+        ]
         answer = f"Nice to meet you, {value}!"
     elif what == "color":
         value = r.choice(COLORS)

@@ -232,7 +232,9 @@ def reference(engine: Engine, path: Path):
     out = []
     for messages in cases:
         ids, made = engine.answer([messages], 64)[0]
-        out.append({"messages": messages, "prompt_ids": ids, "greedy_ids": made, "ended": len(made) < 64, "text": engine.tokenizer.decode(made)})
+        out.append(
+            {"messages": messages, "prompt_ids": ids, "greedy_ids": made, "ended": len(made) < 64, "text": engine.tokenizer.decode(made)}
+        )
         print(f"{messages[-1]['content']} -> {out[-1]['text']!r}")
     note = "Greedy decoding of moestro-demo.gguf, dequantized, in transformers (float32); at most 64 tokens, end token left out."
     path.write_text(json.dumps({"note": note, "end_token": engine.end, "cases": out}, ensure_ascii=False) + "\n")

@@ -50,7 +50,9 @@ CONFIG = {
 
 
 @torch.library.custom_op("demo::experts", mutates_args=())
-def routed_experts(x: Tensor, weight: Tensor, index: Tensor, gate_up: Tensor, down: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def routed_experts(
+    x: Tensor, weight: Tensor, index: Tensor, gate_up: Tensor, down: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Weighted sum of the chosen experts of each token.
 
     x [N, H], weight and index [N, K], gate_up [E, 2I, H], down [E, H, I] -> (y [N, H], then what backward needs).
@@ -247,7 +249,7 @@ class GatedDeltaNet(nn.Module):
     def delta_rule(self, q, k, v, beta, g):
         """q, k [B,T,nk,dk], v [B,T,nv,dv], beta and g [B,T,nv] -> [B,T,nv,dv]."""
         b, t = q.shape[:2]
-        n, r = t // CHUNK, self.nv // self.nk
+        n = t // CHUNK
 
         def chunks(y):  # [B, T, h, d] -> [B, nv, n, CHUNK, d]
             y = y.repeat_interleave(self.nv // y.shape[2], 2)

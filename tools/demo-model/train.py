@@ -7,7 +7,6 @@ are tested on held-out questions, and kinds that lag behind are practised more.
 
 import argparse
 import json
-import math
 import random
 import time
 from pathlib import Path
@@ -89,7 +88,7 @@ def evaluate(model: Model, encoder: Encoder, per_kind: int, seed: int = 99) -> d
         for i, (_, x, _) in enumerate(part):
             ids[i, : len(x)] = torch.tensor(x)
         hidden = model(ids)[0]
-        for i, (name, x, answers) in enumerate(part):
+        for i, (name, _, answers) in enumerate(part):
             at = torch.tensor(answers).nonzero()[:, 0]
             guess = model.lm_head(hidden[i, at - 1]).argmax(-1)
             right.setdefault(name, []).append(bool((guess == ids[i, at]).all()))

@@ -43,7 +43,9 @@ operating systems|networks|social media|movies|Star Wars|Harry Potter|guitars|pi
 geography|rivers|mountains|oceans|deserts|forests|animals|whales|sharks|spiders|politics|the president|elections|laws|taxes|
 banks|money|inflation|jobs|university|mathematics|algebra|calculus|geometry|statistics|prime numbers|chemistry|atoms|oil|
 gold|diamonds|electricity|magnets|solar power|nuclear energy|bridges|skyscrapers|fashion|gardening|roses|chocolate|health|
-yoga|swimming|dentists|dreams|ghosts|dragons|unicorns|the weather|my homework|your feelings|the news|sports|war|peace""".replace("\n", "").split("|")
+yoga|swimming|dentists|dreams|ghosts|dragons|unicorns|the weather|my homework|your feelings|the news|sports|war|peace""".replace(
+    "\n", ""
+).split("|")
 
 _START = "b c d f g h j k l m n p r s t v w z st tr br cl pl gr sh ch th".split()
 _VOWEL = "a e i o u ai ea oo ou".split()
