@@ -10,6 +10,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are engine events, and each is passed on once"
+)]
 pub enum DesktopEvent {
     /// A message of the engine, passed on as it came.
     Engine { event: Event },
@@ -141,11 +145,12 @@ mod tests {
 
     fn recorder() -> (Sink, Arc<Mutex<Vec<DesktopEvent>>>) {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let sink = seen.clone();
-        (
-            Box::new(move |event| sink.lock().unwrap().push(event) == ()),
-            seen,
-        )
+        let kept = seen.clone();
+        let sink = move |event| {
+            kept.lock().unwrap().push(event);
+            true
+        };
+        (Box::new(sink), seen)
     }
 
     fn engine(event: Event) -> DesktopEvent {

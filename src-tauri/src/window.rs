@@ -25,7 +25,7 @@ pub fn open() -> ExitCode {
     let built = tauri::Builder::default()
         .plugin(tauri_plugin_dialog::init())
         .plugin(own_page_only())
-        .setup(|app| Ok(set_up(app)?))
+        .setup(|app| set_up(app))
         .invoke_handler(tauri::generate_handler![
             commands::subscribe,
             commands::send,

@@ -14,58 +14,78 @@ impl Candidate {
     }
 }
 
+/// Independent lanes, so that the compiler can use vectors.
+const LANES: usize = 16;
+
 /// Makes every logit usable: not-a-number counts as impossible, infinity as very
-/// large. Returns whether any token is possible.
-pub fn clean(logits: &mut [f32]) -> bool {
-    let mut any = false;
-    for logit in logits {
-        if logit.is_nan() {
-            *logit = f32::NEG_INFINITY;
-        }
-        *logit = logit.min(f32::MAX);
-        any |= *logit > f32::NEG_INFINITY;
+/// large. Returns the largest, which is minus infinity if no token is possible.
+pub fn clean(logits: &mut [f32]) -> f32 {
+    for logit in logits.iter_mut() {
+        let number = if logit.is_nan() {
+            f32::NEG_INFINITY
+        } else {
+            *logit
+        };
+        *logit = if number > f32::MAX { f32::MAX } else { number };
     }
-    any
+    largest(logits)
 }
 
-/// The logarithm of the sum of exponentials, for logits of which at least one is
-/// possible.
-pub fn log_sum_exp(logits: &[f32]) -> f32 {
-    let max = argmax(logits).logit;
-    max + sum_exp(logits, max, 1.0).ln() as f32
+/// The largest of clean logits.
+pub fn largest(logits: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut blocks = logits.chunks_exact(LANES);
+    for block in &mut blocks {
+        for (lane, &logit) in lanes.iter_mut().zip(block) {
+            *lane = larger(*lane, logit);
+        }
+    }
+    lanes
+        .iter()
+        .chain(blocks.remainder())
+        .copied()
+        .fold(f32::NEG_INFINITY, larger)
+}
+
+/// The first token with the largest logit.
+pub fn argmax(logits: &[f32]) -> u32 {
+    let max = largest(logits);
+    logits.iter().position(|&logit| logit == max).unwrap_or(0) as u32
 }
 
 /// The sum of `exp((logit - max) * scale)`; no logit may be above `max`.
 pub fn sum_exp(logits: &[f32], max: f32, scale: f32) -> f64 {
-    const LANES: usize = 16;
     let term = |logit: f32| exp_of_difference((logit - max) * scale);
     let mut total = 0f64;
-    // Blocks keep the f32 sums exact enough and let the compiler use vectors.
+    // The f32 sums of a block are exact enough.
     for block in logits.chunks(4096) {
         let mut sums = [0f32; LANES];
-        let mut lanes = block.chunks_exact(LANES);
-        for lane in &mut lanes {
-            for (sum, &logit) in sums.iter_mut().zip(lane) {
+        let mut parts = block.chunks_exact(LANES);
+        for part in &mut parts {
+            for (sum, &logit) in sums.iter_mut().zip(part) {
                 *sum += term(logit);
             }
         }
-        let rest: f32 = lanes.remainder().iter().map(|&logit| term(logit)).sum();
+        let rest: f32 = parts.remainder().iter().map(|&logit| term(logit)).sum();
         total += f64::from(sums.iter().sum::<f32>() + rest);
     }
     total
 }
 
-/// e^x for x <= 0, within 2e-7 of the true value; 0 below -87, where a term no
+/// e^x for x <= 0, within 3e-7 of the true value; 0 below -87, where a term no
 /// longer counts. 2^f on [-1/2, 1/2] is its Taylor series.
 #[inline(always)]
 fn exp_of_difference(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.max(-87.0);
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
+    /// Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low
+    /// bits, two's complement.
     const ROUND: f32 = 12_582_912.0;
-    let n = (clamped * LOG2_E + ROUND) - ROUND;
+    let clamped = if x < -87.0 { -87.0 } else { x };
+    let rounded = clamped * LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (clamped - n * LN_2_HIGH) - n * LN_2_LOW;
     let p = 1.0 / 720.0;
     let p = p * r + 1.0 / 120.0;
@@ -74,25 +94,8 @@ fn exp_of_difference(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    let scale = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    let scale = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { p * scale }
-}
-
-/// The likeliest token, of equals the one with the lowest id.
-pub fn argmax(logits: &[f32]) -> Candidate {
-    let mut best = Candidate {
-        token: 0,
-        logit: f32::NEG_INFINITY,
-    };
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > best.logit {
-            best = Candidate {
-                token: token as u32,
-                logit,
-            };
-        }
-    }
-    best
 }
 
 /// The `count` likeliest possible tokens, likeliest first. Does not sort the
@@ -105,17 +108,22 @@ pub fn top(logits: &[f32], count: usize, out: &mut Vec<Candidate>) {
     }
     let room = (2 * count).max(256);
     let mut threshold = f32::NEG_INFINITY;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > threshold {
-            out.push(Candidate {
-                token: token as u32,
-                logit,
-            });
-            if out.len() == room {
-                keep_best(out, count);
-                // Later tokens with the same logit have a higher id and lose.
-                threshold = out[count - 1].logit;
+    for (start, block) in (0..).step_by(LANES).zip(logits.chunks(LANES)) {
+        if !block
+            .iter()
+            .fold(false, |any, &logit| any | (logit > threshold))
+        {
+            continue;
+        }
+        for (token, &logit) in (start..).zip(block) {
+            if logit > threshold {
+                out.push(Candidate { token, logit });
             }
+        }
+        if out.len() >= room {
+            keep_best(out, count);
+            // Later tokens with the same logit have a higher id and lose.
+            threshold = out[count - 1].logit;
         }
     }
     if out.len() > count {

@@ -52,16 +52,17 @@ impl Sampler {
     ///
     /// Errors: no token has a usable logit.
     pub fn sample(&mut self, logits: &mut [f32], history: &[u32]) -> Result<Choice> {
-        if !logits::clean(logits) {
+        let max = logits::clean(logits);
+        if max == f32::NEG_INFINITY {
             return Err(TextError::NoUsableLogit);
         }
-        let normalizer = logits::log_sum_exp(logits);
+        let normalizer = max + logits::sum_exp(logits, max, 1.0).ln() as f32;
         self.raw.clear();
         if self.penalised() {
             self.penalise(logits, history);
         }
         let token = if self.sampling.temperature < GREEDY_BELOW {
-            logits::argmax(logits).token
+            logits::argmax(logits)
         } else {
             self.filter(logits);
             self.draw()?
@@ -125,7 +126,7 @@ impl Sampler {
             self.candidates.clear();
             self.candidates.extend(logits.iter().enumerate().map(token));
         }
-        let max = logits::argmax(logits).logit;
+        let max = logits::largest(logits);
         let temperature = self.sampling.temperature;
         for candidate in &mut self.candidates {
             // Differences from the largest cannot overflow.
@@ -145,7 +146,7 @@ impl Sampler {
     /// Top-p over the whole vocabulary, looking at more and more of the likeliest
     /// tokens until they are likely enough together.
     fn nucleus(&mut self, logits: &[f32]) {
-        let max = logits::argmax(logits).logit;
+        let max = logits::largest(logits);
         let temperature = self.sampling.temperature;
         let tempered = |logit: f32| (logit - max) / temperature;
         let total = logits::sum_exp(logits, max, 1.0 / temperature) as f32;

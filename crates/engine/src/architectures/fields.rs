@@ -1,9 +1,10 @@
 //! Checked reading of configuration values: present, of the right kind, and
 //! small enough that no product of two of them can overflow.
 
-use moestro_checkpoint::GgufMetadata;
+use moestro_checkpoint::{Checkpoint, GgufMetadata};
 use serde_json::Value;
 
+use crate::blueprint::{FeedForward, MoeShape};
 use crate::error::{Result, config_error};
 
 /// Largest dimension accepted; the largest known model uses about 2^18.
@@ -108,6 +109,21 @@ impl Fields<'_> {
             .map(Some)
     }
 
+    /// The feed-forward block of a layer: experts, unless the configuration makes
+    /// this layer dense.
+    pub fn feed_forward(&self, layer: usize, experts: &MoeShape) -> Result<FeedForward> {
+        let sparse_step = self.size_or("decoder_sparse_step", 1)?;
+        let dense = self.sizes("mlp_only_layers")?.contains(&layer)
+            || !(layer + 1).is_multiple_of(sparse_step);
+        Ok(if dense {
+            FeedForward::Dense {
+                intermediate: self.size("intermediate_size")?,
+            }
+        } else {
+            FeedForward::Experts(experts.clone())
+        })
+    }
+
     /// The value must be absent or equal to `only`: anything else changes the
     /// computation in a way the layers do not know.
     pub fn refuse_unless(&self, key: &str, only: &Value) -> Result<()> {
@@ -193,6 +209,25 @@ impl GgufFields<'_> {
             .f32(&key)?
             .ok_or_else(|| self.meta.missing(&key))?;
         finite(&key, f64::from(value))
+    }
+
+    /// The feed-forward block of a layer: dense if the file holds a dense one.
+    pub fn feed_forward(
+        &self,
+        file: &Checkpoint,
+        layer: usize,
+        experts: &MoeShape,
+    ) -> Result<FeedForward> {
+        let dense = file
+            .tensor(&format!("blk.{layer}.ffn_gate.weight"))
+            .is_some();
+        Ok(if dense {
+            FeedForward::Dense {
+                intermediate: self.size("feed_forward_length")?,
+            }
+        } else {
+            FeedForward::Experts(experts.clone())
+        })
     }
 
     pub fn refuse_scaled_rope(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Architecture;
 use super::fields::{Fields, GgufFields};
-use crate::blueprint::{AttentionShape, Blueprint, FeedForward, LayerShape, Mixer, MoeShape};
+use crate::blueprint::{AttentionShape, Blueprint, LayerShape, Mixer, MoeShape};
 use crate::error::Result;
 
 pub const ARCHITECTURE: Architecture = Architecture {
@@ -40,16 +40,8 @@ fn from_config(config: &Value) -> Result<Blueprint> {
         normalise: c.flag_or("norm_topk_prob", false)?,
         shared_intermediate: None,
     };
-    let dense_layers = c.sizes("mlp_only_layers")?;
-    let sparse_step = c.size_or("decoder_sparse_step", 1)?;
     let layer = |i: usize| -> Result<LayerShape> {
-        let feed_forward = if dense_layers.contains(&i) || !(i + 1).is_multiple_of(sparse_step) {
-            FeedForward::Dense {
-                intermediate: c.size("intermediate_size")?,
-            }
-        } else {
-            FeedForward::Experts(moe.clone())
-        };
+        let feed_forward = c.feed_forward(i, &moe)?;
         Ok(LayerShape {
             mixer: Mixer::Attention(attention.clone()),
             feed_forward,
@@ -93,13 +85,7 @@ fn from_gguf(meta: &GgufMetadata, file: &Checkpoint) -> Result<Blueprint> {
         shared_intermediate: None,
     };
     let layer = |i: usize| -> Result<LayerShape> {
-        let feed_forward = if file.tensor(&format!("blk.{i}.ffn_gate.weight")).is_some() {
-            FeedForward::Dense {
-                intermediate: c.size("feed_forward_length")?,
-            }
-        } else {
-            FeedForward::Experts(moe.clone())
-        };
+        let feed_forward = c.feed_forward(file, i, &moe)?;
         Ok(LayerShape {
             mixer: Mixer::Attention(attention.clone()),
             feed_forward,

@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 
 use super::Architecture;
 use super::fields::{Fields, GgufFields};
-use crate::blueprint::{
-    AttentionShape, Blueprint, DeltaNetShape, FeedForward, LayerShape, Mixer, MoeShape,
-};
+use crate::blueprint::{AttentionShape, Blueprint, DeltaNetShape, LayerShape, Mixer, MoeShape};
 use crate::error::{Result, config_error};
 
 pub const ARCHITECTURE: Architecture = Architecture {
@@ -56,8 +54,6 @@ fn from_config(config: &Value) -> Result<Blueprint> {
             format!("does not name {layers} layers"),
         ));
     }
-    let dense_layers = c.sizes("mlp_only_layers")?;
-    let sparse_step = c.size_or("decoder_sparse_step", 1)?;
     let layer = |i: usize| -> Result<LayerShape> {
         let full = match kinds.as_ref().map(|k| k[i]) {
             None => (i + 1).is_multiple_of(interval),
@@ -75,13 +71,7 @@ fn from_config(config: &Value) -> Result<Blueprint> {
         } else {
             Mixer::DeltaNet(delta_net.clone())
         };
-        let feed_forward = if dense_layers.contains(&i) || !(i + 1).is_multiple_of(sparse_step) {
-            FeedForward::Dense {
-                intermediate: c.size("intermediate_size")?,
-            }
-        } else {
-            FeedForward::Experts(moe.clone())
-        };
+        let feed_forward = c.feed_forward(i, &moe)?;
         Ok(LayerShape {
             mixer,
             feed_forward,
@@ -133,20 +123,13 @@ fn from_gguf(meta: &GgufMetadata, file: &Checkpoint) -> Result<Blueprint> {
     // The count includes multi-token-prediction blocks, which stand at the end.
     let layers = c.size("block_count")? - super::mtp_layers(&c)?;
     let layer = |i: usize| -> Result<LayerShape> {
-        let block = format!("blk.{i}.");
-        let full = file.tensor(&format!("{block}attn_q.weight")).is_some();
+        let full = file.tensor(&format!("blk.{i}.attn_q.weight")).is_some();
         let mixer = if full {
             Mixer::Attention(attention.clone())
         } else {
             Mixer::DeltaNet(delta_net.clone())
         };
-        let feed_forward = if file.tensor(&format!("{block}ffn_gate.weight")).is_some() {
-            FeedForward::Dense {
-                intermediate: c.size("feed_forward_length")?,
-            }
-        } else {
-            FeedForward::Experts(moe.clone())
-        };
+        let feed_forward = c.feed_forward(file, i, &moe)?;
         Ok(LayerShape {
             mixer,
             feed_forward,
