@@ -115,6 +115,9 @@ fn every_page(app: &App) {
         for page in ["chat", "models", "memory", "settings"] {
             app.go_to(page);
             app.screenshot(&format!("{page}-{theme}"));
+            if app.scroll_to_end() {
+                app.screenshot(&format!("{page}-{theme}-end"));
+            }
         }
     }
 }

@@ -80,6 +80,15 @@ impl App {
         });
     }
 
+    /// Scrolls a page that is longer than the window to its end.
+    pub fn scroll_to_end(&self) -> bool {
+        let script = "const page = document.querySelector('.page');
+            if (!page || page.scrollHeight <= page.clientHeight) return false;
+            page.scrollTop = page.scrollHeight;
+            return true;";
+        self.window.run(script, json!([])) == json!(true)
+    }
+
     /// Sends a question from the chat page.
     pub fn ask(&self, question: &str) {
         let answers = self.window.count("message-assistant");
