@@ -9,12 +9,13 @@ use support::app::App;
 use support::process::kill;
 use support::webdriver::wait;
 
-/// Greedy, so that the same question has the same answer every time.
-const SETTINGS: &str = r#"{ "sampling": { "temperature": 0.0 } }"#;
+/// Greedy, so that the same question has the same answer every time; and one
+/// thread, so that the window keeps a core for itself.
+const SETTINGS: &str = r#"{ "sampling": { "temperature": 0.0 }, "threads": 1 }"#;
 /// An answer of a few hundred tokens, long enough to act while it is written.
 const LONG_QUESTION: &str = "Count to 100.";
 /// A fast machine may finish an answer before a slow window has been driven on.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 20;
 
 /// WebDriver's names of keys.
 const HOME: &str = "\u{e011}";
@@ -76,10 +77,10 @@ fn slider_during_an_answer(app: &App, whole: &str) {
             let (resident, few) = app.resident_experts();
             (few < slots && resident <= few).then_some(few)
         });
-        app.screenshot("memory-while-answering");
         app.go_to("chat");
         let in_time = app.state() == "writing";
         app.go_to("memory");
+        app.screenshot("memory-while-answering");
         app.window.type_into("slider-experts", END);
         wait("all slots again", || {
             (app.resident_experts().1 > few).then_some(())
