@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One request to a running engine. `id` is chosen by the caller and returned in
 /// every event that answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Command {
     /// Replaces the loaded model, if any. Answered by `LoadProgress`*, then `Loaded` or `Failed`.
@@ -37,7 +37,7 @@ pub enum Command {
 
 /// Which model to load, and how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct LoadRequest {
     /// A GGUF file or a Hugging Face folder.
     pub model: PathBuf,
@@ -50,7 +50,7 @@ pub struct LoadRequest {
 
 /// What the person allows the engine to use. `None` lets the engine choose.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct MemorySettings {
     /// Bytes of VRAM for weights, state and expert slots.
     #[serde(default)]
@@ -69,7 +69,7 @@ pub struct MemorySettings {
 
 /// One answer to write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct GenerateRequest {
     pub prompt: Prompt,
     #[serde(default)]
@@ -84,7 +84,7 @@ pub struct GenerateRequest {
 
 /// What the model is asked to continue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Prompt {
     /// A conversation, rendered through the model's chat template.
@@ -104,7 +104,7 @@ pub enum Prompt {
 /// Sampling settings of one request; what is `None` comes from the model's
 /// `generation_config`, else from the app's defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SamplingOverrides {
     pub temperature: Option<f32>,

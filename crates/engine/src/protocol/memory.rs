@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What this machine has. Read once at start; `available` figures move.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Hardware {
     pub cpu: String,
     pub physical_cores: usize,
@@ -22,7 +22,7 @@ pub struct Hardware {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct GpuInfo {
     pub name: String,
     pub vram_total: u64,
@@ -32,7 +32,7 @@ pub struct GpuInfo {
 
 /// Where bytes can live, fastest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     Vram,
@@ -42,7 +42,7 @@ pub enum Tier {
 
 /// A part of the model or of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     Embeddings,
@@ -83,7 +83,7 @@ impl std::fmt::Display for Component {
 
 /// One line of the placement table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PlacementRow {
     pub component: Component,
     pub tier: Tier,
@@ -91,7 +91,7 @@ pub struct PlacementRow {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct TierUse {
     pub tier: Tier,
     /// Bytes allowed; for the disk, the size of the model's files.
@@ -101,7 +101,7 @@ pub struct TierUse {
 
 /// The answer to "what goes where" for one model, one machine, one set of settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Placement {
     pub rows: Vec<PlacementRow>,
     pub tiers: Vec<TierUse>,
@@ -129,7 +129,7 @@ pub struct Placement {
 
 /// The state of memory at one moment, sent while someone watches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct MemorySnapshot {
     /// Since the engine started.
     pub time_ms: u64,
@@ -156,7 +156,7 @@ pub struct MemorySnapshot {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct LayerResidency {
     /// Layer number in the model.
     pub layer: usize,
@@ -170,7 +170,7 @@ pub struct LayerResidency {
 
 /// Counters since the model was loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Totals {
     /// Routed expert uses (one per token, layer and chosen expert).
     pub uses: u64,
