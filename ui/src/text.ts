@@ -244,7 +244,7 @@ export const text = {
     uses_: 'Expert uses',
     hits: 'Found in a slot',
     misses: 'Read from disk',
-    bytesRead: 'Bytes read from disk',
+    bytesRead: 'Bytes read',
     wait: 'Waited for reads',
     tokens: 'Tokens',
     layers: 'Layers',
