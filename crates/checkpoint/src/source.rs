@@ -36,6 +36,21 @@ impl SourceFile {
         })
     }
 
+    /// The first bytes, at most 64, by which a kind of file is recognised; an
+    /// empty file is an error.
+    pub fn start(&self) -> Result<Vec<u8>, CheckpointError> {
+        if self.length == 0 {
+            return Err(CheckpointError::incomplete(
+                &self.path,
+                "is empty",
+                DOWNLOAD_AGAIN,
+            ));
+        }
+        let mut start = vec![0; self.length.min(64) as usize];
+        self.read_at(0, &mut start)?;
+        Ok(start)
+    }
+
     /// Fills `out` with the bytes at `position`.
     pub fn read_at(&self, position: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
         self.file.read_exact_at(out, position).map_err(|source| {

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
+use moestro_engine::placement::show_bytes;
 use moestro_engine::protocol::{FinishReason, GenerateRequest, GenerationStats, Message, Prompt};
 use moestro_engine::{Cancel, Generation, KvFormat, Step};
 
 use crate::arguments::Generate;
-use crate::size::show_size;
 
 pub fn run(a: &Generate) -> Result<()> {
     let text = if a.prompt == "-" {
@@ -76,7 +76,7 @@ fn show_stats(reason: FinishReason, s: &GenerationStats) {
     eprintln!(
         "experts found in memory {:.1}%, read from disk {}; ended because {why}; seed {}",
         s.hit_rate * 100.0,
-        show_size(s.expert_bytes_read),
+        show_bytes(s.expert_bytes_read),
         s.seed,
     );
 }

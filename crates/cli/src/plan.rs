@@ -1,12 +1,11 @@
 //! `moestro plan`: the placement table, from headers alone.
 
 use anyhow::Result;
-use moestro_engine::placement::place;
+use moestro_engine::placement::{place, show_bytes};
 use moestro_engine::protocol::{MemorySettings, Placement, Tier};
 use moestro_engine::{KvFormat, hardware, inspect};
 
 use crate::arguments::Plan;
-use crate::size::show_size;
 
 pub fn run(a: &Plan) -> Result<()> {
     let path = a.model.path()?;
@@ -53,7 +52,7 @@ fn show(p: &Placement) {
             if bytes == 0 {
                 "-".to_string()
             } else {
-                show_size(bytes)
+                show_bytes(bytes)
             }
         };
         println!(
@@ -65,7 +64,7 @@ fn show(p: &Placement) {
         );
     }
     let total = |f: fn(&moestro_engine::protocol::TierUse) -> u64| -> Vec<String> {
-        p.tiers.iter().map(|t| show_size(f(t))).collect()
+        p.tiers.iter().map(|t| show_bytes(f(t))).collect()
     };
     let (used, budget) = (total(|t| t.used), total(|t| t.budget));
     println!(

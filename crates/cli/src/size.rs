@@ -31,17 +31,6 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Bytes for a person.
-pub fn show_size(bytes: u64) -> String {
-    const GIB: f64 = (1u64 << 30) as f64;
-    let bytes = bytes as f64;
-    if bytes >= GIB {
-        format!("{:.2} GiB", bytes / GIB)
-    } else {
-        format!("{:.1} MiB", bytes / (1 << 20) as f64)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,20 +72,11 @@ pub(super) fn parse(file: &SourceFile, budget: &mut u64) -> Result<Header, Check
 /// Tells apart the files that are no GGUF at all.
 fn check_start(file: &SourceFile) -> Result<(), CheckpointError> {
     let path = &file.path;
-    if file.length == 0 {
-        return Err(CheckpointError::incomplete(
-            path,
-            "is empty",
-            DOWNLOAD_AGAIN,
-        ));
-    }
-    let mut start = [0; 64];
-    let start = &mut start[..file.length.min(64) as usize];
-    file.read_at(0, start)?;
+    let start = file.start()?;
     if file.length >= 4 && start[..4] == *b"FUGG" {
         return Err(big_endian(file));
     }
-    if let Some((problem, way_out)) = mistaken_for_model(start) {
+    if let Some((problem, way_out)) = mistaken_for_model(&start) {
         return Err(CheckpointError::incomplete(path, problem, way_out));
     }
     if file.length >= 4 && start[..4] != *MAGIC {

@@ -48,17 +48,8 @@ pub(super) fn read(
 
 fn header_bytes(file: &SourceFile, budget: &mut u64) -> Result<Vec<u8>, CheckpointError> {
     let path = &file.path;
-    if file.length == 0 {
-        return Err(CheckpointError::incomplete(
-            path,
-            "is empty",
-            DOWNLOAD_AGAIN,
-        ));
-    }
-    let mut start = [0; 64];
-    let start = &mut start[..file.length.min(64) as usize];
-    file.read_at(0, start)?;
-    if let Some((problem, way_out)) = mistaken_for_model(start) {
+    let start = file.start()?;
+    if let Some((problem, way_out)) = mistaken_for_model(&start) {
         return Err(CheckpointError::incomplete(path, problem, way_out));
     }
     let Some(length) = start.first_chunk::<8>() else {

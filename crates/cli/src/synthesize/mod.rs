@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use moestro_checkpoint::{GgufTensor, GgufWriter};
+use moestro_engine::placement::show_bytes;
 use moestro_kernels::Format;
 
 use self::blocks::Random;
-use crate::size::show_size;
 
 #[derive(Args)]
 pub struct Synthesize {
@@ -125,7 +125,7 @@ pub fn run(a: &Synthesize) -> Result<()> {
         let _ = std::fs::remove_file(&part);
     }
     finished?;
-    println!("wrote {} ({})", a.output.display(), show_size(total));
+    println!("wrote {} ({})", a.output.display(), show_bytes(total));
     Ok(())
 }
 
@@ -203,6 +203,6 @@ fn show_progress(done: u64, total: u64) {
     use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
         let end = if done == total { "\n" } else { "" };
-        eprint!("\r{} of {}\x1b[K{end}", show_size(done), show_size(total));
+        eprint!("\r{} of {}\x1b[K{end}", show_bytes(done), show_bytes(total));
     }
 }

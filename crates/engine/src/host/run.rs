@@ -156,10 +156,11 @@ impl Runner {
             kv: KvFormat::default(),
         };
         let events = &mut self.events;
-        let mut last = Instant::now() - Duration::from_secs(1);
+        let mut last: Option<Instant> = None;
         let mut progress = |stage, done, total| {
-            if done == total || last.elapsed() > Duration::from_millis(50) {
-                last = Instant::now();
+            let due = last.is_none_or(|at| at.elapsed() > Duration::from_millis(50));
+            if done == total || due {
+                last = Some(Instant::now());
                 events(Event::LoadProgress {
                     id,
                     stage,

@@ -43,7 +43,7 @@ pub fn place(
     {
         notes.push(format!(
             "The RAM budget is larger than the {} this machine has.",
-            gib(hardware.ram_total)
+            show_bytes(hardware.ram_total)
         ));
     }
 
@@ -95,8 +95,8 @@ pub fn place(
     if !fits {
         notes.push(format!(
             "This model needs at least {} of RAM here and the budget is {}. Raise the RAM budget{}.",
-            gib(ram_min),
-            gib(ram_budget),
+            show_bytes(ram_min),
+            show_bytes(ram_budget),
             if context > LEAST_CONTEXT { " or shorten the context" } else { "" },
         ));
     }
@@ -229,8 +229,8 @@ impl Layout {
     }
 }
 
-/// Bytes for a person: GiB with two decimals, or MiB below one.
-fn gib(bytes: u64) -> String {
+/// Bytes for a person: GiB with two decimals, or MiB with one below a GiB.
+pub fn show_bytes(bytes: u64) -> String {
     if bytes >= GIB {
         format!("{:.2} GiB", bytes as f64 / GIB as f64)
     } else {

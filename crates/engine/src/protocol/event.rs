@@ -72,7 +72,6 @@ pub enum Event {
 pub enum LoadStage {
     Opening,
     Weights,
-    Experts,
 }
 
 /// What has been loaded.
