@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("moestro-kernels", &[]),
     ("moestro-text", &[]),
     ("moestro-checkpoint", &["moestro-kernels"]),
+    ("moestro-hub", &["moestro-checkpoint"]),
     (
         "moestro-engine",
         &["moestro-kernels", "moestro-checkpoint", "moestro-text"],
@@ -21,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "moestro-cli",
         &[
             "moestro-engine",
+            "moestro-hub",
             "moestro-kernels",
             "moestro-checkpoint",
             "moestro-text",
@@ -30,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "moestro-desktop",
         &[
             "moestro-engine",
+            "moestro-hub",
             "moestro-kernels",
             "moestro-checkpoint",
             "moestro-text",
@@ -39,6 +42,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Libraries of the window; only `moestro-desktop` may name them.
 const WINDOW_LIBRARIES: &[&str] = &["tauri", "wry", "tao", "gtk", "webkit2gtk"];
+
+/// Libraries that speak HTTP, each with the one crate that may name it: only
+/// `moestro-hub` fetches.
+const HTTP_LIBRARIES: &[(&str, &str)] = &[("reqwest", "moestro-hub"), ("hf-hub", "moestro-hub")];
 
 /// Files outside `crates/kernels` that may contain `unsafe`.
 const UNSAFE_ALLOWED: &[&str] = &["crates/checkpoint/tests/support/bounds.rs"];
@@ -177,6 +184,19 @@ fn only_the_desktop_knows_the_window() {
             "{} must not depend on {found:?}",
             package.name
         );
+    }
+}
+
+#[test]
+fn only_the_hub_fetches_over_http() {
+    for package in packages() {
+        for (library, owner) in HTTP_LIBRARIES {
+            assert!(
+                package.name == *owner || !package.dependencies.contains(*library),
+                "{} must not depend on {library}",
+                package.name
+            );
+        }
     }
 }
 

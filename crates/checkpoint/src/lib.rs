@@ -19,6 +19,6 @@ mod tensor;
 
 pub use checkpoint::{Checkpoint, Kind, Metadata};
 pub use error::CheckpointError;
-pub use gguf::{GgufMetadata, GgufTensor, GgufValue, GgufWriter, Strings};
+pub use gguf::{GgufMetadata, GgufTensor, GgufValue, GgufWriter, Strings, gguf_header_is_whole};
 pub use hub::HubFiles;
 pub use tensor::TensorInfo;

@@ -9,6 +9,9 @@ use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware};
 
 use crate::benchmark::Benchmark;
 use crate::demo;
+use crate::models::Models;
+use crate::pull::Pull;
+use crate::search::Search;
 use crate::size::parse_size;
 use crate::synthesize::Synthesize;
 
@@ -33,6 +36,12 @@ pub enum Verb {
     /// Measure prefill and decode speed beside the memory bandwidth
     #[command(visible_alias = "bench")]
     Benchmark(Benchmark),
+    /// Fetch a model from the Hugging Face Hub
+    Pull(Pull),
+    /// List, verify or remove the models on this machine
+    Models(Models),
+    /// Find models on the Hugging Face Hub
+    Search(Search),
     /// Write random weights with the dimensions of a real model
     Synthesize(Synthesize),
 }

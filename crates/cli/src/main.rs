@@ -4,9 +4,13 @@ mod arguments;
 mod benchmark;
 mod demo;
 mod generate;
+mod hub;
 mod logits;
+mod models;
 mod perplexity;
 mod plan;
+mod pull;
+mod search;
 mod size;
 mod synthesize;
 
@@ -24,6 +28,9 @@ fn main() -> ExitCode {
         Verb::Perplexity(a) => perplexity::run(&a),
         Verb::Plan(a) => plan::run(&a),
         Verb::Benchmark(a) => benchmark::run(&a),
+        Verb::Pull(a) => pull::run(&a),
+        Verb::Models(a) => models::run(&a),
+        Verb::Search(a) => search::run(&a),
         Verb::Synthesize(a) => synthesize::run(&a),
     };
     match done {

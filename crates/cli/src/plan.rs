@@ -34,7 +34,7 @@ pub fn run(a: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn show(p: &Placement) {
+pub fn show(p: &Placement) {
     println!(
         "\n{:<18}{:>12}{:>12}{:>12}",
         "component", "VRAM", "RAM", "disk"

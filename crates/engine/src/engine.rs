@@ -232,7 +232,7 @@ impl Engine {
     }
 }
 
-fn describe(
+pub(crate) fn describe(
     checkpoint: &Checkpoint,
     blueprint: &crate::blueprint::Blueprint,
     manifest: &Manifest,

@@ -19,6 +19,7 @@ mod session;
 mod state;
 pub mod stdio;
 mod text_assets;
+pub mod verdict;
 pub mod weights;
 
 pub use cancel::Cancel;

@@ -9,6 +9,7 @@ mod tensors;
 mod value;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::CheckpointError;
@@ -60,6 +61,21 @@ pub(crate) fn open(path: &Path) -> Result<GgufSet, CheckpointError> {
         ));
     }
     Ok(set)
+}
+
+/// Does the file at `path`, the start of one of `length` bytes, hold the whole
+/// header? For reading headers of files that are elsewhere, piece by piece: an
+/// error means that more bytes would not help.
+pub fn gguf_header_is_whole(path: &Path, length: u64) -> Result<bool, CheckpointError> {
+    let mut file = SourceFile::open(path)?;
+    file.length = length;
+    let mut budget = limits::GGUF_HEADER;
+    match header::parse(&file, &mut budget) {
+        Err(CheckpointError::Io { source, .. }) if source.kind() == ErrorKind::UnexpectedEof => {
+            Ok(false)
+        }
+        parsed => parsed.map(|_| true),
+    }
 }
 
 /// Whether the file at `path` starts like a GGUF.
