@@ -12,11 +12,17 @@ use serde_json::Value;
 const LAYERS: &[(&str, &[&str])] = &[
     ("moestro-kernels", &[]),
     ("moestro-text", &[]),
+    ("moestro-residency", &[]),
     ("moestro-checkpoint", &["moestro-kernels"]),
     ("moestro-hub", &["moestro-checkpoint"]),
     (
         "moestro-engine",
-        &["moestro-kernels", "moestro-checkpoint", "moestro-text"],
+        &[
+            "moestro-kernels",
+            "moestro-checkpoint",
+            "moestro-text",
+            "moestro-residency",
+        ],
     ),
     (
         "moestro-cli",
@@ -26,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "moestro-kernels",
             "moestro-checkpoint",
             "moestro-text",
+            "moestro-residency",
         ],
     ),
     (

@@ -1,0 +1,194 @@
+//! What a token costs, learned from tokens that were timed.
+
+/// A mean in which old values fade once there are enough of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Mean {
+    value: f64,
+    weight: f64,
+    most: f64,
+}
+
+impl Mean {
+    /// Remembers about the latest `most` values.
+    pub fn new(most: f64) -> Mean {
+        Mean {
+            value: 0.0,
+            weight: 0.0,
+            most,
+        }
+    }
+
+    pub fn add(&mut self, value: f64) {
+        self.weight = (self.weight + 1.0).min(self.most);
+        self.value += (value - self.value) / self.weight;
+    }
+
+    pub fn get(&self) -> Option<f64> {
+        (self.weight > 0.0).then_some(self.value)
+    }
+
+    /// How many values it stands for.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+}
+
+/// Values that a mean of times stands for.
+const REMEMBERED: f64 = 2000.0;
+/// A time this many times the mean is a disturbance from outside.
+const OUTLIER: f64 = 8.0;
+/// Observations after which a mean is worth as much as the line through all.
+const TRUST: f64 = 16.0;
+
+/// Seconds of a layer's experts by the number of them that had to be read, and of
+/// everything else in a token.
+///
+/// The whole curve is measured rather than computed from bandwidths, because
+/// reads overlap with each other and with computing, and the time is not
+/// proportional to misses. Counts that never occurred lie on the line through
+/// those that did.
+#[derive(Debug, Clone)]
+pub struct StepTimes {
+    by_misses: Vec<Mean>,
+    rest: Mean,
+    /// Seconds to read one expert, while no two counts of misses were seen.
+    read: f64,
+}
+
+impl StepTimes {
+    /// `read` is a first guess of the seconds that reading one expert takes.
+    pub fn new(per_token: usize, read: f64) -> StepTimes {
+        StepTimes {
+            by_misses: vec![Mean::new(REMEMBERED); per_token + 1],
+            rest: Mean::new(REMEMBERED),
+            read,
+        }
+    }
+
+    /// Notes the seconds of one layer's experts in a decoded token.
+    pub fn add_layer(&mut self, misses: usize, seconds: f64) {
+        add(&mut self.by_misses[misses], seconds);
+    }
+
+    /// Notes the seconds of a decoded token outside of its experts.
+    pub fn add_rest(&mut self, seconds: f64) {
+        add(&mut self.rest, seconds);
+    }
+
+    /// Forgets what surroundings of yesterday took, as after another number of threads.
+    pub fn clear(&mut self) {
+        *self = StepTimes::new(self.by_misses.len() - 1, self.read);
+    }
+
+    /// Seconds of a token outside of its experts.
+    pub fn rest(&self) -> Option<f64> {
+        self.rest.get()
+    }
+
+    /// Seconds of one layer's experts, for every number of misses; `None` before
+    /// anything was timed.
+    pub fn layer(&self) -> Option<Vec<f64>> {
+        let (start, slope) = self.line()?;
+        let mut times: Vec<f64> = self
+            .by_misses
+            .iter()
+            .enumerate()
+            .map(|(misses, mean)| {
+                let line = start + slope * misses as f64;
+                let seen = mean.get().unwrap_or(line);
+                (seen * mean.weight() + line * TRUST) / (mean.weight() + TRUST)
+            })
+            .collect();
+        // More misses never take less: what looks so is noise.
+        for misses in 1..times.len() {
+            times[misses] = times[misses].max(times[misses - 1]);
+        }
+        Some(times)
+    }
+
+    /// Seconds of a token whose layers miss as often as `misses` says, on average
+    /// over `tokens` tokens.
+    pub fn token(&self, misses: impl Iterator<Item = usize>, tokens: usize) -> Option<f64> {
+        let layer = self.layer()?;
+        let experts: f64 = misses.map(|m| layer[m.min(layer.len() - 1)]).sum();
+        Some(self.rest()? + experts / tokens.max(1) as f64)
+    }
+
+    /// Weighted least squares through the means: seconds without misses, and
+    /// seconds for each.
+    fn line(&self) -> Option<(f64, f64)> {
+        let points = || {
+            let means = self.by_misses.iter().enumerate();
+            means.filter_map(|(m, mean)| Some((m as f64, mean.get()?, mean.weight().sqrt())))
+        };
+        let weight: f64 = points().map(|(_, _, w)| w).sum();
+        if weight == 0.0 {
+            return None;
+        }
+        let x = points().map(|(x, _, w)| x * w).sum::<f64>() / weight;
+        let y = points().map(|(_, y, w)| y * w).sum::<f64>() / weight;
+        let spread: f64 = points().map(|(a, _, w)| w * (a - x).powi(2)).sum();
+        let slope = if spread > 0.0 {
+            points().map(|(a, b, w)| w * (a - x) * (b - y)).sum::<f64>() / spread
+        } else {
+            self.read
+        };
+        let slope = slope.max(0.0);
+        Some(((y - slope * x).max(0.0), slope))
+    }
+}
+
+fn add(mean: &mut Mean, seconds: f64) {
+    let seconds = match mean.get() {
+        Some(usual) if mean.weight() >= 8.0 => seconds.min(usual * OUTLIER),
+        _ => seconds,
+    };
+    mean.add(seconds);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_follows() {
+        let mut m = Mean::new(10.0);
+        assert_eq!(m.get(), None);
+        (0..100).for_each(|_| m.add(1.0));
+        (0..60).for_each(|_| m.add(3.0));
+        assert!((m.get().unwrap() - 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_was_not_seen_lies_on_the_line() {
+        let mut times = StepTimes::new(10, 1.0);
+        assert_eq!(times.layer(), None);
+        for _ in 0..100 {
+            times.add_layer(1, 2.0);
+            times.add_layer(3, 4.0);
+            times.add_rest(5.0);
+        }
+        let layer = times.layer().unwrap();
+        assert!((layer[0] - 1.0).abs() < 1e-9 && (layer[10] - 11.0).abs() < 1e-9);
+        let token = times.token([1, 3].into_iter(), 1).unwrap();
+        assert!((token - 11.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_point_takes_the_first_guess_and_disturbances_are_cut() {
+        let mut times = StepTimes::new(4, 0.5);
+        (0..50).for_each(|_| times.add_layer(0, 1.0));
+        assert!((times.layer().unwrap()[2] - 2.0).abs() < 1e-9);
+        times.add_layer(0, 1000.0);
+        assert!(times.layer().unwrap()[0] < 1.2);
+    }
+
+    #[test]
+    fn more_misses_never_take_less() {
+        let mut times = StepTimes::new(3, 0.0);
+        for (misses, seconds) in [(0, 3.0), (1, 2.0), (2, 4.0), (3, 3.5)] {
+            (0..40).for_each(|_| times.add_layer(misses, seconds));
+        }
+        assert!(times.layer().unwrap().is_sorted());
+    }
+}
