@@ -217,7 +217,7 @@ mod tests {
                 settings.theme = Theme::Dark;
                 settings.sampling.temperature = Some(0.25);
                 let memory = MemorySettings {
-                    experts_per_layer: Some(3),
+                    cached_experts_per_layer: Some(3),
                     ..Default::default()
                 };
                 settings.memory.insert("/m.gguf".into(), memory);

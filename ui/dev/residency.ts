@@ -1,3 +1,4 @@
+import type { Forecast } from '../src/bindings/Forecast';
 import type { Hardware } from '../src/bindings/Hardware';
 import type { MemorySettings } from '../src/bindings/MemorySettings';
 import type { MemorySnapshot } from '../src/bindings/MemorySnapshot';
@@ -25,7 +26,7 @@ export class Residency {
   readonly #hardware: Hardware;
   #settings: MemorySettings;
   #cells: Uint8Array;
-  #totals = { uses: 0, hits: 0, misses: 0, bytes_read: 0, wait_us: 0, tokens: 0 };
+  #totals = { uses: 0, hits: 0, misses: 0, bytes_read: 0, wait_us: 0, computed_bytes: 0, tokens: 0 };
   #speed = 0;
   #context = 0;
   #hits: number[];
@@ -51,7 +52,7 @@ export class Residency {
   }
   get #experts(): number {
     const most = Math.floor((this.#ramBudget - this.#fixed) / this.#slotBytes);
-    const wanted = this.#settings.experts_per_layer ?? this.#info.experts_per_layer;
+    const wanted = this.#settings.cached_experts_per_layer ?? this.#info.experts_per_layer;
     return Math.max(1, Math.min(wanted, most, this.#info.experts_per_layer));
   }
 
@@ -135,7 +136,7 @@ export class Residency {
 
   placement(): Placement {
     const { experts_per_layer: total } = this.#info;
-    const cut = (this.#settings.experts_per_layer ?? 0) > this.#experts;
+    const cut = (this.#settings.cached_experts_per_layer ?? 0) > this.#experts;
     return {
       rows: this.#rows(),
       tiers: this.#tiers(),
@@ -151,6 +152,30 @@ export class Residency {
       notes: cut ? [`The RAM budget holds ${this.#experts} experts per layer, so that is what is used.`] : [],
       vram_note: this.#gpu ? '' : this.#hardware.gpu_note,
       settings: this.#settings,
+    };
+  }
+
+  #forecast(): Forecast {
+    const { experts_per_layer: total } = this.#info;
+    const speed = (slots: number) => 20 / (1 + 3 * (1 - slots / total) ** 2);
+    const steps = Array.from({ length: 17 }, (_, step) => step / 16);
+    const point = (share: number, value: number) => ({
+      value,
+      slots: Math.round(share * total),
+      hit_rate: share,
+      tokens_per_second: speed(share * total),
+    });
+    const now = speed(this.#experts);
+    return {
+      tokens: 512,
+      tokens_per_second: now,
+      measured: now * 0.98,
+      ram: steps.map((share) => point(share, Math.round(this.#fixed + this.#slotBytes * total * share))),
+      experts: steps.map((share) => point(share, Math.max(1, Math.round(total * share)))),
+      context: [],
+      vram: [],
+      bottleneck: `41% of a token is waiting for experts from disk: 1.00 GiB more RAM would bring ${now.toFixed(1)} to ${(now * 1.1).toFixed(1)} tokens/s.`,
+      applied: { before: now * 0.8, predicted: now, measured: now * 0.97, tokens: 64 },
     };
   }
 
@@ -172,9 +197,24 @@ export class Residency {
         misses: Math.round((misses / rows) * (0.8 + (layer % 5) / 10)),
         bytes_read: bytes_read / rows,
         wait_us: wait_us / rows,
+        cache_off: false,
       })),
       heat: btoa(String.fromCharCode(...this.#cells)),
       totals: this.#totals,
+      telemetry: {
+        swap_p50_us: 900,
+        swap_p95_us: 2100,
+        queue_depth: 2.3,
+        disk_bytes_per_second: this.#speed * 20e6,
+        ram_bytes_per_second: this.#speed * 140e6,
+        direct_io: true,
+        policy: this.#settings.policy ?? 'learned',
+        held_back: 0,
+        look_ahead: 0.84,
+        preloading: this.#settings.predictive_preloading ? 'on' : 'off',
+        profile_tokens: 0,
+      },
+      forecast: this.#totals.tokens < 24 ? null : this.#forecast(),
       tokens_per_second: this.#speed,
       hit_rate: this.#speed > 0 ? hits / Math.max(hits + misses, 1) + (Math.random() - 0.5) * 0.05 : 0,
       generating: this.#speed > 0,

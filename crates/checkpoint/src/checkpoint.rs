@@ -126,16 +126,31 @@ impl Checkpoint {
     /// A file removed while in use can still be read; one that was cut short is an
     /// error, never a signal as with a memory map.
     pub fn read(&self, t: &TensorInfo, from: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
-        let end = from.checked_add(out.len() as u64);
+        let (file, position) = self.locate(t, from, out.len())?;
+        file.read_at(position, out)
+    }
+
+    /// The file and position of `len` bytes of a tensor.
+    pub(crate) fn locate(
+        &self,
+        t: &TensorInfo,
+        from: u64,
+        len: usize,
+    ) -> Result<(&SourceFile, u64), CheckpointError> {
+        let end = from.checked_add(len as u64);
         let file = self.files.get(t.file as usize);
         match (end, file) {
-            (Some(end), Some(file)) if end <= t.bytes => file.read_at(t.offset + from, out),
+            (Some(end), Some(file)) if end <= t.bytes => Ok((file, t.offset + from)),
             _ => Err(CheckpointError::OutsideTensor {
                 name: t.name.clone(),
                 bytes: t.bytes,
                 from,
-                length: out.len(),
+                length: len,
             }),
         }
+    }
+
+    pub(crate) fn sources(&self) -> &[SourceFile] {
+        &self.files
     }
 }

@@ -9,6 +9,7 @@
 //! file, the problem and the way out.
 
 mod checkpoint;
+mod direct;
 mod error;
 mod gguf;
 mod hub;
@@ -18,6 +19,7 @@ mod source;
 mod tensor;
 
 pub use checkpoint::{Checkpoint, Kind, Metadata};
+pub use direct::{DIRECT_ALIGNMENT, DirectFiles, DirectReader, scratch_bytes};
 pub use error::CheckpointError;
 pub use gguf::{GgufMetadata, GgufTensor, GgufValue, GgufWriter, Strings, gguf_header_is_whole};
 pub use hub::HubFiles;

@@ -70,6 +70,11 @@ impl SourceFile {
         })
     }
 
+    /// The open file, for what has no name here.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The file from its start, for reading headers in order.
     pub fn reader(&self) -> impl Read + '_ {
         Sequential {

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
-use moestro_engine::protocol::{LoadStage, MemorySettings, SamplingOverrides};
-use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use moestro_engine::protocol::{CachePolicy, LoadStage, MemorySettings, SamplingOverrides};
+use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware, profiles_folder};
 
 use crate::benchmark::Benchmark;
 use crate::demo;
 use crate::models::Models;
+use crate::profile::Profile;
 use crate::pull::Pull;
+use crate::replay::Replay;
 use crate::search::Search;
 use crate::size::parse_size;
 use crate::synthesize::Synthesize;
@@ -42,6 +44,10 @@ pub enum Verb {
     Models(Models),
     /// Find models on the Hugging Face Hub
     Search(Search),
+    /// Show how the model routes, and what slots make of it
+    Profile(Profile),
+    /// Measure and foretell speed under replayed routing
+    Replay(Replay),
     /// Write random weights with the dimensions of a real model
     Synthesize(Synthesize),
 }
@@ -53,8 +59,17 @@ pub struct ModelArguments {
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
     /// Expert slots per layer [default: as many as fit]
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "cached-experts-per-layer", value_name = "N")]
     pub experts_per_layer: Option<usize>,
+    /// Expert slots per layer in VRAM [default: as many as fit]
+    #[arg(long, value_name = "N")]
+    pub experts_vram: Option<usize>,
+    /// Read experts before their layer asks for them, while that is faster
+    #[arg(long)]
+    pub predictive_preloading: bool,
+    /// Which experts keep their slots [default: learned]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub policy: Option<Policy>,
     /// RAM the engine may use, such as 12GB or 800MiB [default: what is free]
     #[arg(long, visible_alias = "ram", value_name = "SIZE", value_parser = parse_size)]
     pub ram_budget: Option<u64>,
@@ -66,10 +81,34 @@ pub struct ModelArguments {
     pub threads: Option<usize>,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Policy {
+    /// Those of the profile, else the first that came
+    Static,
+    /// The most recently used
+    Lru,
+    /// The often and lately used
+    Learned,
+}
+
+impl Policy {
+    fn setting(self) -> CachePolicy {
+        match self {
+            Policy::Static => CachePolicy::Static,
+            Policy::Lru => CachePolicy::Lru,
+            Policy::Learned => CachePolicy::Learned,
+        }
+    }
+}
+
 #[derive(Args)]
 pub struct Generate {
     /// What to answer; `-` reads it from standard input
-    pub prompt: String,
+    #[arg(required_unless_present = "batch")]
+    pub prompt: Option<String>,
+    /// Answer every line of a file, several at once; one line of JSON per answer
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    pub batch: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArguments,
     /// Stop after this many tokens [default: when the model stops]
@@ -169,8 +208,11 @@ impl ModelArguments {
         MemorySettings {
             vram_budget: None,
             ram_budget: self.ram_budget,
-            experts_per_layer: self.experts_per_layer,
+            cached_experts_per_layer: self.experts_per_layer,
             context: self.context,
+            experts_vram: self.experts_vram,
+            predictive_preloading: self.predictive_preloading.then_some(true),
+            policy: self.policy.map(Policy::setting),
         }
     }
 
@@ -181,6 +223,7 @@ impl ModelArguments {
             memory: self.memory(),
             threads: self.threads,
             kv,
+            profiles: profiles_folder(),
         };
         let mut progress = progress(&path);
         let engine = Engine::load(

@@ -9,7 +9,9 @@ mod logits;
 mod models;
 mod perplexity;
 mod plan;
+mod profile;
 mod pull;
+mod replay;
 mod search;
 mod size;
 mod synthesize;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         Verb::Pull(a) => pull::run(&a),
         Verb::Models(a) => models::run(&a),
         Verb::Search(a) => search::run(&a),
+        Verb::Profile(a) => profile::run(&a),
+        Verb::Replay(a) => replay::run(&a),
         Verb::Synthesize(a) => synthesize::run(&a),
     };
     match done {

@@ -188,6 +188,139 @@ fn plan_shows_every_byte_in_a_table_and_in_json() {
 }
 
 #[test]
+fn a_profile_shows_the_routing_and_its_recording_can_be_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let routes = folder.path().join("routes").display().to_string();
+    let text = folder.path().join("text.txt");
+    std::fs::write(&text, "The quick brown fox jumps over the lazy dog.").unwrap();
+    let text = text.display().to_string();
+    let model = tiny();
+    let profile = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_moestro"))
+            .args([
+                "profile",
+                "--model",
+                &model,
+                "--samples",
+                "2",
+                "--max-tokens",
+                "16",
+            ])
+            .args(["--text", &text, "--record", &routes])
+            .args(more)
+            .env("XDG_DATA_HOME", &data)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = profile(&[]);
+    for word in ["look-ahead", "static", "lru", "learned", "top 10%"] {
+        assert!(table.contains(word), "{table}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&profile(&["--json"])).unwrap();
+    let share = |v: &serde_json::Value| v.as_f64().is_some_and(|v| (0.0..=1.0).contains(&v));
+    let layers = json["layers"].as_array().unwrap();
+    assert!(
+        layers
+            .iter()
+            .all(|l| share(&l["top_tenth"]) && share(&l["reuse"]))
+    );
+    assert!(
+        layers[1..].iter().all(|l| share(&l["look_ahead"])),
+        "{json}"
+    );
+    for curve in json["curves"].as_array().unwrap() {
+        let rates = curve["hit_rates"].as_array().unwrap();
+        assert!(rates.iter().all(share));
+    }
+    let kept: Vec<_> = std::fs::read_dir(folder.path().join("data/moestro/profiles"))
+        .unwrap()
+        .collect();
+    assert_eq!(kept.len(), 1, "one profile per model");
+
+    let plan: serde_json::Value =
+        serde_json::from_str(&succeed(&["plan", "--model", &model, "--json"])).unwrap();
+    let (least, most) = (
+        plan["ram_min"].as_u64().unwrap(),
+        plan["ram_max"].as_u64().unwrap(),
+    );
+    // The program itself takes more while it runs than while it plans.
+    let budget = |share: u64| (least + (64 << 20) + (most - least) * share / 4).to_string();
+    let run = [
+        "replay", "--model", &model, "--tokens", "32", "--settle", "4", "--json",
+    ];
+    let more = [
+        "--routes",
+        &routes,
+        "--ram",
+        &budget(1),
+        "--budgets",
+        &budget(4),
+    ];
+    let json: serde_json::Value = serde_json::from_str(&succeed(&[run, more].concat())).unwrap();
+    let sizes = json["sizes"].as_array().unwrap();
+    assert_eq!(sizes.len(), 2);
+    assert!(
+        sizes
+            .iter()
+            .all(|s| s["tokens_per_second"].as_f64().unwrap() > 0.0)
+    );
+    assert!(sizes[1]["predicted"].as_f64().unwrap() > 0.0);
+
+    std::fs::write(folder.path().join("not-routes"), "x").unwrap();
+    let wrong = folder.path().join("not-routes").display().to_string();
+    let said = fail(&["replay", "--model", &model, "--routes", &wrong]);
+    assert!(
+        said.contains("not-routes") || said.contains("moestro profile"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_batch_answers_every_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prompts.txt");
+    std::fs::write(&file, "What is 2+2?\n\nSpell cat.\nWhat is 2+3?\n").unwrap();
+    let file = file.display().to_string();
+    let model = tiny();
+    let options = ["--model", &model, "--temperature", "0", "--max-tokens", "8"];
+    let answers = succeed(&[&["generate", "--batch", &file][..], &options].concat());
+    let answers: Vec<serde_json::Value> = answers
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut lines: Vec<u64> = answers
+        .iter()
+        .map(|a| a["line"].as_u64().unwrap())
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [1, 3, 4]);
+    let alone = succeed(&[&["generate", "Spell cat."][..], &options].concat());
+    let together = answers.iter().find(|a| a["line"] == 3).unwrap();
+    assert_eq!(
+        together["answer"].as_str().unwrap(),
+        alone.trim_end_matches('\n')
+    );
+
+    let empty = folder.path().join("empty.txt");
+    std::fs::write(&empty, "\n").unwrap();
+    let said = fail(&[
+        "generate",
+        "--batch",
+        &empty.display().to_string(),
+        "--model",
+        &model,
+    ]);
+    assert!(said.contains("one per line"), "{said}");
+}
+
+#[test]
 fn mistakes_are_named_with_the_way_out() {
     let said = fail(&["generate", "--model", "/nowhere/x.gguf", "hi"]);
     assert!(said.contains("/nowhere/x.gguf"), "{said}");

@@ -1,22 +1,26 @@
 //! A loaded model with its experts, text side and placement.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use candle_core::Tensor;
 use moestro_checkpoint::{Checkpoint, Metadata};
 use moestro_kernels::Compute;
+use moestro_residency::{Elastic, Policy};
 
 use crate::architectures;
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::experts::Experts;
+use crate::forecast::{self, Pace};
 use crate::hardware;
 use crate::layers::Context;
 use crate::model::{Logits, Model};
-use crate::placement::{ModelSizes, PREFILL_CHUNK, place};
+use crate::placement::{self, ModelSizes, PREFILL_CHUNK, place};
 use crate::protocol::{
-    Component, Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource, Placement,
+    CachePolicy, Component, Forecast, Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource,
+    Placement,
 };
 use crate::session::Session;
 use crate::state::{KvFormat, State};
@@ -30,6 +34,8 @@ pub struct LoadOptions {
     /// `None` uses the physical cores.
     pub threads: Option<usize>,
     pub kv: KvFormat,
+    /// Folder in which the routing of models is remembered; `None` forgets it.
+    pub profiles: Option<PathBuf>,
 }
 
 pub struct Engine {
@@ -42,6 +48,7 @@ pub struct Engine {
     model: Model,
     experts: Experts,
     kv: KvFormat,
+    pace: Pace,
 }
 
 /// A checkpoint that was looked at but not loaded.
@@ -84,9 +91,10 @@ impl Engine {
             checkpoint,
             blueprint,
             mut manifest,
-            sizes,
+            mut sizes,
         } = inspect(path, options.kv)?;
         let text = TextAssets::read(&checkpoint)?;
+        sizes.program_bytes = hardware::process_bytes();
         let placement = place(&sizes, &hardware, &options.memory, &hardware.gpu_note);
         if !placement.fits {
             return Err(EngineError::Budget(placement.notes.join(" ")));
@@ -104,8 +112,20 @@ impl Engine {
         let mut loader = Loader::new(&checkpoint, &manifest, &mut count);
         let model = Model::load(&mut loader, blueprint)?;
         let experts = std::mem::take(&mut manifest.experts);
-        let experts = Experts::new(Arc::new(checkpoint), experts, placement.experts_per_layer);
+        let mut experts = Experts::new(
+            Arc::new(checkpoint),
+            experts,
+            info.experts_per_token,
+            placement.experts_per_layer,
+            policy(&options.memory),
+        )?;
+        experts.resize(placement.experts_per_layer, is_even(&options.memory));
+        experts.set_preloading(preloading(&options.memory));
+        if let Some(folder) = &options.profiles {
+            experts.use_profile(profile_path(folder, &info), &model_id(&info));
+        }
         let kv = options.kv;
+        let elastic = Elastic::new(placement::reserve(hardware.ram_total));
         Ok(Engine {
             info,
             text,
@@ -116,6 +136,7 @@ impl Engine {
             model,
             experts,
             kv,
+            pace: Pace::new(elastic),
         })
     }
 
@@ -150,15 +171,56 @@ impl Engine {
         if !placement.fits {
             return Err(EngineError::Budget(placement.notes.join(" ")));
         }
-        self.experts.resize(placement.experts_per_layer);
+        self.pace.before_change(&self.experts, &placement);
         self.placement = placement;
+        self.experts.set_policy(policy(memory));
+        self.experts.set_preloading(preloading(memory));
+        self.apply_slots();
         Ok(&self.placement)
     }
 
-    /// Reads one more expert into a free slot; for idle time. Returns whether
-    /// there was one to read.
-    pub fn fill_one_slot(&mut self) -> Result<bool> {
-        self.experts.fill_one(&self.compute)
+    /// Reads a few more experts into free slots; for idle time. Returns whether
+    /// there were any to read.
+    pub fn fill_slots(&mut self) -> Result<bool> {
+        self.experts.fill()
+    }
+
+    /// Looks at the machine's memory, from time to time. Slots are given back if
+    /// other programs need it; state is kept. Between two tokens.
+    pub fn look_at_memory(&mut self) {
+        if self.pace.look_at_memory(self.experts.slot_bytes()) {
+            self.apply_slots();
+        }
+    }
+
+    /// Slots of the placement, less what is held back.
+    fn apply_slots(&mut self) {
+        let layer_slot = self.experts.layer_slot_bytes().max(1);
+        let less = self.pace.held_back().div_ceil(layer_slot) as usize;
+        let slots = self.placement.experts_per_layer;
+        let slots = slots.saturating_sub(less).max(slots.min(1));
+        self.experts
+            .resize(slots, is_even(&self.placement.settings));
+    }
+
+    /// Slots per layer in force, on average.
+    pub fn experts_per_layer_now(&self) -> usize {
+        self.experts.slots_per_layer()
+    }
+
+    /// Measured and foretold speed.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    pub fn pace_mut(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    /// Speeds that other settings would lead to; `None` until enough tokens were
+    /// written.
+    pub fn forecast(&self) -> Option<Forecast> {
+        forecast::forecast(self)
     }
 
     /// One step of the model: appends at most a prefill chunk to the session.
@@ -174,9 +236,40 @@ impl Engine {
             cancel,
         };
         let (model, experts) = (&self.model, &mut self.experts);
-        session.advance(tokens, |state| {
+        let (start, before) = (Instant::now(), experts.step_seconds());
+        let logits = session.advance(tokens, |state| {
             model.forward(cx, tokens, state, experts, wanted)
+        })?;
+        if tokens.len() == 1 {
+            let seconds = start.elapsed().as_secs_f64();
+            experts.note_token(seconds, experts.step_seconds() - before);
+            self.pace.token(seconds);
+            experts.reallocate();
+        }
+        Ok(logits)
+    }
+
+    /// One decoded token for each of several sessions; logits `[sessions,
+    /// vocabulary]`. Experts that several of them chose are read once.
+    pub fn forward_together(
+        &mut self,
+        sessions: &mut [&mut Session],
+        tokens: &[u32],
+        cancel: &Cancel,
+    ) -> Result<Tensor> {
+        let cx = Context {
+            compute: &self.compute,
+            cancel,
+        };
+        let (model, experts) = (&self.model, &mut self.experts);
+        Session::advance_together(sessions, tokens, |states| {
+            model.forward_together(cx, tokens, states, experts)
         })
+    }
+
+    /// Bytes of state that a session of `tokens` tokens takes.
+    pub fn session_bytes(&self, tokens: usize) -> u64 {
+        self.sizes.state_bytes(tokens)
     }
 
     /// Logits of every position of a text that stands alone. `each` gets the
@@ -230,6 +323,41 @@ impl Engine {
     pub fn read_bandwidth(&self) -> f64 {
         hardware::read_bandwidth(&self.compute)
     }
+}
+
+fn policy(memory: &MemorySettings) -> Policy {
+    match memory.policy.unwrap_or_default() {
+        CachePolicy::Static => Policy::Static,
+        CachePolicy::Lru => Policy::Lru,
+        CachePolicy::Learned => Policy::Learned,
+    }
+}
+
+fn preloading(memory: &MemorySettings) -> bool {
+    memory.predictive_preloading.unwrap_or(false)
+}
+
+/// Slots per layer that were asked for are the same in every layer.
+fn is_even(memory: &MemorySettings) -> bool {
+    memory.cached_experts_per_layer.is_some()
+}
+
+/// What tells a model and its quantization from others, wherever its file lies.
+fn model_id(info: &ModelInfo) -> String {
+    format!(
+        "{} | {} | {} bytes",
+        info.name, info.formats, info.file_bytes
+    )
+}
+
+fn profile_path(folder: &Path, info: &ModelInfo) -> PathBuf {
+    let name: String = info
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(80)
+        .collect();
+    folder.join(format!("{name}-{}.json", info.file_bytes))
 }
 
 pub(crate) fn describe(

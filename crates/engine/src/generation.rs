@@ -190,7 +190,9 @@ impl Generation {
         let start = Instant::now();
         let token = self.pending.expect("decode follows a sampled token");
         let step = self.next(engine, session, cancel, token)?;
-        self.clock.decode += start.elapsed();
+        let took = start.elapsed();
+        self.clock.decode += took;
+        engine.pace_mut().whole_token(took.as_secs_f64());
         Ok(step)
     }
 
@@ -206,7 +208,19 @@ impl Generation {
             return self.finish(engine, FinishReason::MaxTokens);
         }
         let logits = engine.forward(session, &[token], Logits::Last, cancel)?;
-        let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
+        let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+        self.accept(engine, session.len(), logits)
+    }
+
+    /// The sampled token that the state has not seen yet; `None` before the first
+    /// and after the last.
+    pub fn waiting(&self) -> Option<u32> {
+        self.pending.filter(|_| self.ending.is_none())
+    }
+
+    /// Samples the next token from the logits behind the waiting one; `len` is the
+    /// length of the session with it.
+    pub fn accept(&mut self, engine: &Engine, len: usize, mut logits: Vec<f32>) -> Result<Step> {
         let chosen = self.sampler.sample(&mut logits, &self.history)?.token;
         self.pending = Some(chosen);
         self.generated.push(chosen);
@@ -223,7 +237,7 @@ impl Generation {
             self.ending = Some(FinishReason::Stop);
         } else if self.generated.len() >= self.max_tokens {
             self.ending = Some(FinishReason::MaxTokens);
-        } else if session.len() + 1 >= engine.placement().context {
+        } else if len + 1 >= engine.placement().context {
             self.ending = Some(FinishReason::ContextFull);
         }
         Ok(Step::Token {

@@ -2,11 +2,13 @@
 //! fast, and turns commands into events.
 
 pub mod architectures;
+mod batch;
 pub mod blueprint;
 mod cancel;
 mod engine;
 mod error;
 mod experts;
+mod forecast;
 mod generation;
 pub mod hardware;
 mod host;
@@ -22,13 +24,28 @@ mod text_assets;
 pub mod verdict;
 pub mod weights;
 
+pub use batch::{BatchAnswer, generate_batch};
 pub use cancel::Cancel;
 pub use engine::{Engine, Inspection, LoadOptions, inspect};
 pub use error::{EngineError, Result};
 pub use experts::{ExpertCounters, Experts};
+pub use forecast::Pace;
 pub use generation::{Generation, Step};
 pub use host::{Host, Remote};
 pub use model::Logits;
 pub use session::Session;
 pub use state::KvFormat;
 pub use text_assets::TextAssets;
+
+/// Where the routing of models is remembered: `moestro/profiles` in the person's
+/// data directory (XDG Base Directory Specification 0.8). `None` without one.
+pub fn profiles_folder() -> Option<std::path::PathBuf> {
+    use std::path::PathBuf;
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let named = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let data = named
+        .and_then(absolute)
+        .or_else(|| Some(home?.join(".local/share")))?;
+    absolute(data.join("moestro/profiles"))
+}

@@ -38,6 +38,7 @@ impl Model {
             blocks.push(Block::load(loader, &blueprint, i, row)?);
             row += usize::from(matches!(layer.feed_forward, FeedForward::Experts(_)));
         }
+        link_routers(&mut blocks);
         let norm = loader.vector("model.norm.weight")?;
         let head = if blueprint.tied_head {
             None
@@ -66,15 +67,7 @@ impl Model {
         wanted: Logits,
     ) -> Result<Tensor> {
         let b = &self.blueprint;
-        if let Some(id) = tokens.iter().find(|id| **id as usize >= b.vocabulary) {
-            return Err(EngineError::Request(format!(
-                "token {id} is not in the vocabulary of {} tokens",
-                b.vocabulary
-            )));
-        }
-        let mut embedded = vec![0.0; tokens.len() * b.hidden];
-        kernels::rows(cx.compute, self.embeddings.matrix(), tokens, &mut embedded);
-        let mut x = Tensor::from_vec(embedded, (tokens.len(), b.hidden), &Device::Cpu)?;
+        let mut x = self.embed(cx, tokens)?;
         for (block, state_of_layer) in self.blocks.iter().zip(&mut state.layers) {
             cx.cancel.check()?;
             x = block.forward(cx, &x, state_of_layer, experts, state.position)?;
@@ -91,8 +84,64 @@ impl Model {
             Logits::Last => x.narrow(0, tokens.len() - 1, 1)?,
             Logits::All => x,
         };
-        let x = ops::rms_norm(cx.compute, &x, &self.norm, b.norm_eps)?;
+        self.logits(cx, &x)
+    }
+
+    /// Continues each of `states` by one of `tokens`; returns logits `[states,
+    /// vocabulary]`. Each expert is read and computed once for all of them.
+    ///
+    /// After an error every state is as after one of [`Model::forward`].
+    pub fn forward_together(
+        &self,
+        cx: Context,
+        tokens: &[u32],
+        states: &mut [&mut State],
+        experts: &mut Experts,
+    ) -> Result<Tensor> {
+        let mut x = self.embed(cx, tokens)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            cx.cancel.check()?;
+            let mut mixed = Vec::with_capacity(states.len());
+            for (i, state) in states.iter_mut().enumerate() {
+                let position = state.position;
+                let row = x.narrow(0, i, 1)?.contiguous()?;
+                mixed.push(block.mix(cx, &row, &mut state.layers[layer], position)?);
+            }
+            x = block.feed_forward(cx, &Tensor::cat(&mixed, 0)?, experts)?;
+        }
+        states.iter_mut().for_each(|s| s.position += 1);
+        self.logits(cx, &x)
+    }
+
+    /// `[tokens, hidden]`.
+    fn embed(&self, cx: Context, tokens: &[u32]) -> Result<Tensor> {
+        let b = &self.blueprint;
+        if let Some(id) = tokens.iter().find(|id| **id as usize >= b.vocabulary) {
+            return Err(EngineError::Request(format!(
+                "token {id} is not in the vocabulary of {} tokens",
+                b.vocabulary
+            )));
+        }
+        let mut embedded = vec![0.0; tokens.len() * b.hidden];
+        kernels::rows(cx.compute, self.embeddings.matrix(), tokens, &mut embedded);
+        let shape = (tokens.len(), b.hidden);
+        Ok(Tensor::from_vec(embedded, shape, &Device::Cpu)?)
+    }
+
+    fn logits(&self, cx: Context, x: &Tensor) -> Result<Tensor> {
+        let x = ops::rms_norm(cx.compute, x, &self.norm, self.blueprint.norm_eps)?;
         let head = self.head.as_ref().unwrap_or(&self.embeddings);
         ops::linear(cx.compute, head.matrix(), &x)
+    }
+}
+
+/// Every layer with experts learns the router of the next one.
+fn link_routers(blocks: &mut [Block]) {
+    let mut next = None;
+    for moe in blocks.iter_mut().rev().filter_map(Block::sparse) {
+        let router = moe.router().clone();
+        if let Some(next) = next.replace(router) {
+            moe.look_ahead(next);
+        }
     }
 }

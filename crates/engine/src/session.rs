@@ -87,6 +87,24 @@ impl Session {
         }
     }
 
+    /// As [`Session::advance`] by one token for several sessions at once; `tokens`
+    /// has one for each.
+    pub fn advance_together<T, E>(
+        sessions: &mut [&mut Session],
+        tokens: &[u32],
+        work: impl FnOnce(&mut [&mut State]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut states: Vec<&mut State> = sessions.iter_mut().map(|s| &mut s.state).collect();
+        let done = work(&mut states);
+        for (session, token) in sessions.iter_mut().zip(tokens) {
+            match done {
+                Ok(_) => session.tokens.push(*token),
+                Err(_) => session.roll_back(session.tokens.len()),
+            }
+        }
+        done
+    }
+
     /// Bytes of state held now, snapshots included.
     pub fn bytes(&self) -> u64 {
         self.state.bytes() + self.snapshots.iter().map(Snapshot::bytes).sum::<u64>()

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::{Host, Remote};
+use crate::profiles_folder;
 use crate::protocol::{Command, Event, Failure, FailureKind};
 
 /// Longest command accepted: a long conversation with room to spare.
@@ -18,7 +19,7 @@ type Output = Arc<Mutex<Stdout>>;
 pub fn serve() -> ExitCode {
     let output = Output::new(Mutex::new(std::io::stdout()));
     let events = output.clone();
-    let host = Host::start(move |event| write_line(&events, &event));
+    let host = Host::start(profiles_folder(), move |event| write_line(&events, &event));
     let remote = host.remote();
     // On its own thread, because a failed engine must end the process even while
     // no command comes.

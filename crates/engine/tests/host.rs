@@ -104,7 +104,7 @@ fn an_answer_comes_token_by_token_with_figures() {
 #[test]
 fn settings_act_between_two_tokens() {
     let memory = MemorySettings {
-        experts_per_layer: Some(2),
+        cached_experts_per_layer: Some(2),
         ..MemorySettings::default()
     };
     let (host, events) = loaded(memory);
@@ -117,7 +117,7 @@ fn settings_act_between_two_tokens() {
         matches!(e, Event::Token { tokens, .. } if *tokens > 5).then_some(())
     });
     let memory = MemorySettings {
-        experts_per_layer: Some(6),
+        cached_experts_per_layer: Some(6),
         ..MemorySettings::default()
     };
     host.send(Command::Configure { id: 3, memory });
@@ -255,6 +255,89 @@ fn what_cannot_be_done_is_said_and_nothing_is_lost() {
         request: long_answer(3),
     });
     assert!(failure(&events, 7).message.contains("no model is loaded"));
+}
+
+/// The model's file is cut while an answer needs experts from it: that answer fails
+/// with its name, and the same engine loads another model and goes on.
+#[test]
+fn a_cut_file_ends_the_answer_and_not_the_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("model.gguf");
+    std::fs::copy(fixture("gguf/qwen3_next-tiny.gguf"), &copy).unwrap();
+    let memory = MemorySettings {
+        cached_experts_per_layer: Some(1),
+        ..MemorySettings::default()
+    };
+    let (host, events) = loaded(MemorySettings::default());
+    let request = LoadRequest {
+        model: copy.clone(),
+        memory,
+        threads: Some(1),
+    };
+    host.send(Command::Load { id: 2, request });
+    until(&events, |e| {
+        matches!(e, Event::Loaded { id: 2, .. }).then_some(())
+    });
+
+    // Its name may go: the open file is still whole.
+    std::fs::remove_file(&copy).unwrap();
+    host.send(Command::Generate {
+        id: 3,
+        request: long_answer(4),
+    });
+    assert_eq!(finish(&events, 3).1, 4);
+
+    std::fs::copy(fixture("gguf/qwen3_next-tiny.gguf"), &copy).unwrap();
+    let request = LoadRequest {
+        model: copy.clone(),
+        memory: MemorySettings {
+            cached_experts_per_layer: Some(1),
+            ..MemorySettings::default()
+        },
+        threads: Some(1),
+    };
+    host.send(Command::Load { id: 4, request });
+    until(&events, |e| {
+        matches!(e, Event::Loaded { id: 4, .. }).then_some(())
+    });
+    host.send(Command::Generate {
+        id: 5,
+        request: long_answer(100_000),
+    });
+    until(&events, |e| {
+        matches!(e, Event::Token { id: 5, .. }).then_some(())
+    });
+    let file = std::fs::OpenOptions::new().write(true).open(&copy).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 3).unwrap();
+    let failure = loop {
+        if let Event::Failed {
+            id: Some(5),
+            failure,
+        } = next(&events)
+        {
+            break failure;
+        }
+    };
+    assert_eq!(failure.kind, FailureKind::Disk);
+    assert!(
+        failure.message.contains("model.gguf"),
+        "{}",
+        failure.message
+    );
+
+    let request = LoadRequest {
+        model: fixture("gguf/qwen3_next-tiny.gguf"),
+        ..LoadRequest::default()
+    };
+    host.send(Command::Load { id: 6, request });
+    until(&events, |e| {
+        matches!(e, Event::Loaded { id: 6, .. }).then_some(())
+    });
+    host.send(Command::Generate {
+        id: 7,
+        request: long_answer(3),
+    });
+    assert_eq!(finish(&events, 7).1, 3);
 }
 
 #[test]

@@ -3,4 +3,4 @@
 /**
  * A part of the model or of a session.
  */
-export type Component = "embeddings" | "attention" | "delta_net" | "routers" | "norms" | "shared_experts" | "dense_mlp" | "output_head" | "session_state" | "activations" | "expert_slots" | "remaining_experts";
+export type Component = "embeddings" | "attention" | "delta_net" | "routers" | "norms" | "shared_experts" | "dense_mlp" | "output_head" | "session_state" | "activations" | "program" | "read_buffers" | "expert_slots" | "remaining_experts";

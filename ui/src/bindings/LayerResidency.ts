@@ -4,4 +4,8 @@ export type LayerResidency = {
 /**
  * Layer number in the model.
  */
-layer: number, slots: number, resident: number, hits: number, misses: number, bytes_read: number, wait_us: number, };
+layer: number, slots: number, resident: number, hits: number, misses: number, bytes_read: number, wait_us: number, 
+/**
+ * Is its cache in VRAM off, because computing all in RAM is faster?
+ */
+cache_off: boolean, };

@@ -19,4 +19,8 @@ misses: number, bytes_read: number,
 /**
  * Time decode and prefill waited for expert reads.
  */
-wait_us: number, tokens: number, };
+wait_us: number, 
+/**
+ * Bytes of experts that were computed, wherever they were.
+ */
+computed_bytes: number, tokens: number, };

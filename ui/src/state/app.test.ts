@@ -40,14 +40,30 @@ async function write(...pieces: string[]): Promise<void> {
 
 test('at the start the demo model is loaded, with the settings for it', async () => {
   api.settings.memory = {
-    [demoPath]: { vram_budget: null, ram_budget: null, experts_per_layer: 3, context: null },
+    [demoPath]: {
+      vram_budget: null,
+      ram_budget: null,
+      cached_experts_per_layer: 3,
+      experts_vram: null,
+      predictive_preloading: null,
+      policy: null,
+      context: null,
+    },
   };
   api.settings.threads = 2;
   await begin();
   expect(api.of('load')).toHaveLength(1);
   expect(api.last('load').request).toEqual({
     model: demoPath,
-    memory: { vram_budget: null, ram_budget: null, experts_per_layer: 3, context: null },
+    memory: {
+      vram_budget: null,
+      ram_budget: null,
+      cached_experts_per_layer: 3,
+      experts_vram: null,
+      predictive_preloading: null,
+      policy: null,
+      context: null,
+    },
     threads: 2,
   });
   expect(app.model.phase).toBe('loading');

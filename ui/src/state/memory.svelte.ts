@@ -11,6 +11,8 @@ import { Trailing } from './trailing';
 const SEND_DELAY_MS = 100;
 /** An answer that has not come by then is no longer waited for. */
 const ANSWER_MS = 3000;
+/** Moves of the sliders closer together than this are compared with the time before the first. */
+const ONE_MOVE_MS = 5000;
 
 /** Where the bytes live, and what the person wants to change about it. */
 export class MemoryState {
@@ -20,12 +22,15 @@ export class MemoryState {
   state = $state<'applied' | 'pending' | 'failed'>('applied');
   failure = $state<string | null>(null);
   snapshot = $state.raw<MemorySnapshot | null>(null);
+  /** The placement before the sliders were last moved, to compare with; moves in quick succession are one. */
+  before = $state.raw<Placement | null>(null);
   readonly history = new History();
 
   readonly #engine: EngineState;
   readonly #onApplied: (memory: MemorySettings) => void;
   readonly #send = new Trailing(SEND_DELAY_MS, () => void this.#configure());
   #unanswered: number | null = null;
+  #movedAt = 0;
   #unansweredSince = 0;
 
   constructor(engine: EngineState, onApplied: (memory: MemorySettings) => void) {
@@ -35,6 +40,8 @@ export class MemoryState {
 
   /** Takes effect between two tokens; `null` leaves the choice to the engine. */
   want(patch: Partial<MemorySettings>): void {
+    if (Date.now() - this.#movedAt > ONE_MOVE_MS) this.before = this.placement;
+    this.#movedAt = Date.now();
     Object.assign(this.wanted, patch);
     this.state = 'pending';
     this.failure = null;
@@ -117,6 +124,8 @@ export class MemoryState {
     this.#send.cancel();
     this.#answered();
     this.placement = null;
+    this.before = null;
+    this.#movedAt = 0;
     this.snapshot = null;
     this.wanted = automaticMemory();
     this.state = 'applied';

@@ -25,29 +25,29 @@ const answerLast = (experts: number) => {
   api.tell({
     type: 'configured',
     id: api.last('configure').id,
-    placement: placement({ experts_per_layer: experts }),
+    placement: placement({ cached_experts_per_layer: experts }),
   });
 };
 
 test('a slider that moves sends few requests, one at a time, and its last position always', async () => {
   for (let position = 1; position <= 4; position += 1) {
-    memory.want({ experts_per_layer: position });
+    memory.want({ cached_experts_per_layer: position });
     await vi.advanceTimersByTimeAsync(40);
   }
   expect(memory.state).toBe('pending');
   expect(configures()).toHaveLength(1);
-  expect(configures()[0]?.memory.experts_per_layer).toBe(3);
+  expect(configures()[0]?.memory.cached_experts_per_layer).toBe(3);
   // The engine is busy with a token: nothing more is sent until it answers.
   await vi.advanceTimersByTimeAsync(1500);
   expect(configures()).toHaveLength(1);
   answerLast(3);
   expect(memory.state).toBe('pending');
   await vi.advanceTimersByTimeAsync(200);
-  expect(configures().map((command) => command.memory.experts_per_layer)).toEqual([3, 4]);
+  expect(configures().map((command) => command.memory.cached_experts_per_layer)).toEqual([3, 4]);
   answerLast(4);
   expect(memory.state).toBe('applied');
   expect(memory.placement?.experts_per_layer).toBe(4);
-  expect(applied).toEqual([{ ...automaticMemory(), experts_per_layer: 4 }]);
+  expect(applied).toEqual([{ ...automaticMemory(), cached_experts_per_layer: 4 }]);
   await vi.advanceTimersByTimeAsync(5000);
   expect(configures()).toHaveLength(2);
 });
@@ -62,17 +62,17 @@ test('an engine that does not answer gets the last position after a while', asyn
 
 test('the other limits stay as they were, and automatic takes one back', async () => {
   memory.want({ ram_budget: 6_000_000 });
-  memory.want({ experts_per_layer: 2 });
+  memory.want({ cached_experts_per_layer: 2 });
   await vi.advanceTimersByTimeAsync(100);
   expect(api.last('configure').memory).toEqual({
     ...automaticMemory(),
     ram_budget: 6_000_000,
-    experts_per_layer: 2,
+    cached_experts_per_layer: 2,
   });
   answerLast(2);
   memory.want({ ram_budget: null });
   await vi.advanceTimersByTimeAsync(100);
-  expect(api.last('configure').memory).toEqual({ ...automaticMemory(), experts_per_layer: 2 });
+  expect(api.last('configure').memory).toEqual({ ...automaticMemory(), cached_experts_per_layer: 2 });
 });
 
 test('a refused change says why and goes back', async () => {
@@ -94,7 +94,7 @@ test('a refused change says why and goes back', async () => {
 
 test('the end of the engine forgets everything of it, and what was waiting', async () => {
   api.tell({ type: 'snapshot', snapshot: snapshot(1000) });
-  memory.want({ experts_per_layer: 2 });
+  memory.want({ cached_experts_per_layer: 2 });
   api.exit();
   await vi.advanceTimersByTimeAsync(1000);
   expect(configures()).toHaveLength(0);
@@ -105,6 +105,6 @@ test('the end of the engine forgets everything of it, and what was waiting', asy
 });
 
 test('settings made elsewhere are taken over', () => {
-  api.tell({ type: 'configured', id: 99, placement: placement({ experts_per_layer: 2 }) });
-  expect(memory.wanted.experts_per_layer).toBe(2);
+  api.tell({ type: 'configured', id: 99, placement: placement({ cached_experts_per_layer: 2 }) });
+  expect(memory.wanted.cached_experts_per_layer).toBe(2);
 });

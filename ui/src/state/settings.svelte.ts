@@ -6,7 +6,15 @@ import { sentence } from '../sentence';
 import { Trailing } from './trailing';
 
 export function automaticMemory(): MemorySettings {
-  return { vram_budget: null, ram_budget: null, experts_per_layer: null, context: null };
+  return {
+    vram_budget: null,
+    ram_budget: null,
+    cached_experts_per_layer: null,
+    experts_vram: null,
+    predictive_preloading: null,
+    policy: null,
+    context: null,
+  };
 }
 
 export function modelSampling(): SamplingOverrides {

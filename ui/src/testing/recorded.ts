@@ -10,6 +10,7 @@ import type { ModelEntry } from '../bindings/ModelEntry';
 import type { ModelInfo } from '../bindings/ModelInfo';
 import type { Placement } from '../bindings/Placement';
 import type { Settings } from '../bindings/Settings';
+import type { Telemetry } from '../bindings/Telemetry';
 import { automaticMemory, freshSettings } from '../state/settings.svelte';
 
 export const demoPath = '/models/demo.gguf';
@@ -135,7 +136,7 @@ export function placement(settings: Partial<MemorySettings> = {}): Placement {
       { tier: 'ram', budget: 10_000_000, used: 10_000_000 },
       { tier: 'disk', budget: 20_000_000, used: 2_000_000 },
     ],
-    experts_per_layer: settings.experts_per_layer ?? 4,
+    experts_per_layer: settings.cached_experts_per_layer ?? 4,
     experts_total: 4,
     experts_min: 1,
     experts_max: 4,
@@ -150,6 +151,20 @@ export function placement(settings: Partial<MemorySettings> = {}): Placement {
   };
 }
 
+export const telemetry: Telemetry = {
+  swap_p50_us: 0,
+  swap_p95_us: 0,
+  queue_depth: 0,
+  disk_bytes_per_second: 0,
+  ram_bytes_per_second: 0,
+  direct_io: true,
+  policy: 'learned',
+  held_back: 0,
+  look_ahead: null,
+  preloading: 'off',
+  profile_tokens: 0,
+};
+
 export function snapshot(time_ms: number, patch: Partial<MemorySnapshot> = {}): MemorySnapshot {
   return {
     time_ms,
@@ -159,7 +174,9 @@ export function snapshot(time_ms: number, patch: Partial<MemorySnapshot> = {}): 
     ram_available: 5e9,
     layers: [],
     heat: '',
-    totals: { uses: 0, hits: 0, misses: 0, bytes_read: 0, wait_us: 0, tokens: 0 },
+    totals: { uses: 0, hits: 0, misses: 0, bytes_read: 0, wait_us: 0, computed_bytes: 0, tokens: 0 },
+    telemetry,
+    forecast: null,
     tokens_per_second: 0,
     hit_rate: 0,
     generating: false,

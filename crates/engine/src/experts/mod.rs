@@ -1,136 +1,396 @@
 //! Expert memory: slots per layer in RAM over experts on disk. Which experts are
 //! resident never changes what is computed, only how long it takes.
+//!
+//! What is decided here is decided by `moestro-residency`; this module holds the
+//! bytes, reads them and takes the time.
 
-mod score;
-mod slots;
+mod buffer;
+mod forecast;
+mod latencies;
+mod layer;
+mod preload;
+mod profile;
+mod reader;
+mod routing;
+mod source;
+mod step;
+#[cfg(test)]
+mod tests;
+mod upper;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use moestro_checkpoint::Checkpoint;
-use moestro_kernels::{Compute, Matrix};
+use moestro_kernels::Matrix;
+use moestro_residency::{
+    Allocation, Depth, DepthLog, Link, Mean, Policy, StepTimes, Trace, allocate,
+};
 
-pub use self::slots::ExpertCounters;
-use self::slots::LayerSlots;
-use crate::error::Result;
-use crate::protocol::{LayerResidency, Totals};
+use self::buffer::Transit;
+use self::latencies::Latencies;
+use self::layer::Layer;
+use self::preload::Preloads;
+use self::reader::Reader;
+use self::source::{Files, Source};
+use self::step::Step;
+use self::upper::Upper;
+use crate::error::{EngineError, Result};
+use crate::protocol::{LayerResidency, Preloading, Telemetry, Totals};
 use crate::weights::LayerExperts;
+
+pub use self::forecast::Forecaster;
+pub use self::layer::ExpertCounters;
+
+/// Decoded tokens whose depths are kept for predictions.
+const REMEMBERED: usize = 512;
+/// Decoded tokens between two looks at the allocation over layers.
+const REALLOCATE: u64 = 256;
+/// A first guess of what a disk reads, bytes per second; measured from then on.
+const USUAL_DISK: f64 = 1.5e9;
+
+/// Experts that may be on their way from disk at once.
+pub fn in_flight(per_token: usize, experts: usize) -> usize {
+    per_token.max(4).min(experts.max(1))
+}
+
+/// Bytes for experts on their way and the scratch memory of the reading threads.
+pub fn transit_bytes(layers: &[LayerExperts], per_token: usize) -> u64 {
+    let mut kinds: Vec<usize> = layers.iter().map(|l| l.layout.slot_bytes).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let experts = layers.iter().map(|l| l.experts.len()).max().unwrap_or(0);
+    let buffers = kinds.iter().sum::<usize>() * in_flight(per_token, experts);
+    let scratch = source::scratch_for(layers) * reader::THREADS;
+    if layers.is_empty() {
+        0
+    } else {
+        (buffers + scratch) as u64
+    }
+}
 
 /// The routed experts of all layers. Rows number the layers that have experts.
 pub struct Experts {
-    checkpoint: Arc<Checkpoint>,
-    layers: Vec<LayerSlots>,
+    layers: Vec<Layer>,
+    reader: Reader,
+    transit: Transit,
+    step: Option<Step>,
+    ticket: u64,
     tokens: u64,
+    per_token: usize,
+    /// Is a single token under way?
+    decoding: bool,
+    /// Depths of the token under way.
+    depths: Vec<Depth>,
+    log: DepthLog,
+    times: StepTimes,
+    /// Seconds of all steps.
+    expert_seconds: f64,
+    /// Bytes of experts computed.
+    computed_bytes: u64,
+    latencies: Latencies,
+    direct: bool,
+    /// Slots per layer allowed, and whether layers may differ from that.
+    slots: usize,
+    even: bool,
+    decoded: u64,
     /// Routed experts of each row in order, while somebody records them.
     routes: Option<Vec<Vec<u32>>>,
+    /// Routing that takes the place of the router's, and the token it is at.
+    replay: Option<(Arc<Trace>, usize)>,
+    profile: Option<profile::Kept>,
+    /// What a row was guessed to want, and how much of it was right lately.
+    guess: Option<(usize, Vec<u32>)>,
+    preloads: Preloads,
+    /// A tier above RAM, if there is one.
+    upper: Option<Upper>,
+    foresight: Vec<Mean>,
 }
 
 impl Experts {
     /// Nothing is read yet; slots fill as experts are used.
-    pub fn new(checkpoint: Arc<Checkpoint>, layers: Vec<LayerExperts>, slots: usize) -> Experts {
-        let layers = layers
+    ///
+    /// Errors: no memory or no thread for reading.
+    pub fn new(
+        checkpoint: Arc<Checkpoint>,
+        layers: Vec<LayerExperts>,
+        per_token: usize,
+        slots: usize,
+        policy: Policy,
+    ) -> Result<Experts> {
+        let files = Files::new(checkpoint);
+        let direct = files.direct();
+        Experts::with_source(Arc::new(files), layers, per_token, slots, policy)
+            .map(|e| Experts { direct, ..e })
+    }
+
+    fn with_source(
+        source: Arc<dyn Source>,
+        layers: Vec<LayerExperts>,
+        per_token: usize,
+        slots: usize,
+        policy: Policy,
+    ) -> Result<Experts> {
+        let scratch = source::scratch_for(&layers);
+        let reader = Reader::new(source, scratch).ok_or_else(|| EngineError::OutOfMemory {
+            what: "the threads that read experts".into(),
+            bytes: scratch as u64,
+        })?;
+        let experts = layers.iter().map(|l| l.experts.len()).max().unwrap_or(0);
+        let bytes = layers.iter().map(|l| l.layout.slot_bytes).max();
+        let read = bytes.unwrap_or(0) as f64 / USUAL_DISK;
+        let layers: Vec<Layer> = layers
             .into_iter()
-            .map(|l| LayerSlots::new(l, slots))
+            .map(|l| Layer::new(l, slots, policy))
             .collect();
-        Experts {
-            checkpoint,
+        let foresight = vec![Mean::new(4096.0); layers.len()];
+        Ok(Experts {
+            log: DepthLog::new(layers.len().max(1), per_token.max(1), REMEMBERED),
+            times: StepTimes::new(per_token, read),
+            transit: Transit::new(in_flight(per_token, experts)),
+            reader,
             layers,
+            step: None,
+            ticket: 0,
             tokens: 0,
+            per_token,
+            decoding: false,
+            depths: Vec::new(),
+            expert_seconds: 0.0,
+            computed_bytes: 0,
+            latencies: Latencies::default(),
+            direct: false,
+            slots,
+            even: false,
+            decoded: 0,
             routes: None,
-        }
+            replay: None,
+            profile: None,
+            guess: None,
+            preloads: Preloads::default(),
+            upper: None,
+            foresight,
+        })
     }
 
-    /// Slots of a layer; at least one.
+    /// Slots of a layer.
     pub fn slots(&self, row: usize) -> usize {
-        self.layers[row].capacity()
+        self.layers[row].resident().slots().capacity()
     }
 
-    /// Changes the slots of every layer, dropping the experts least likely to be
-    /// used again.
-    pub fn resize(&mut self, slots: usize) {
-        self.layers.iter_mut().for_each(|l| l.resize(slots));
+    /// Puts memory of the host with the times of a device above RAM, `slots` experts
+    /// of each layer, to see what such a device would do. Results stay the CPU's.
+    pub fn stand_in(&mut self, slots: usize, link: Link) {
+        let experts = self.layers.first().map_or(0, Layer::experts);
+        let budget = slots as u64 * self.layer_slot_bytes();
+        let tier = Box::new(upper::StandIn::new(budget, link));
+        let rows = self.layers.len();
+        self.upper = Some(Upper::new(tier, rows, experts, slots, self.per_token));
     }
 
-    pub fn is_resident(&self, row: usize, expert: u32) -> bool {
-        self.layers[row].is_resident(expert)
+    /// Seconds that the experts of all decoded tokens took on the clock of the
+    /// stand-in, what they would have taken without it, and its bytes.
+    pub fn stand_in_clock(&self) -> Option<(f64, f64, u64)> {
+        let upper = self.upper.as_ref()?;
+        Some((upper.seconds, upper.plain, upper.bytes()))
     }
 
-    /// Notes which experts the router chose, `[tokens, per_token]`, and lets the
-    /// clock of recency tick once per token.
-    pub fn record_routing(&mut self, row: usize, ids: &[u32], per_token: usize) {
-        if row == 0 {
-            self.tokens += (ids.len() / per_token) as u64;
+    /// Slots per layer, on average.
+    pub fn slots_per_layer(&self) -> usize {
+        self.slots
+    }
+
+    /// Changes the slots per layer, dropping the experts least likely to be used
+    /// again. `even` gives every layer just as many; else the same bytes may be
+    /// spread unevenly where that hits more.
+    pub fn resize(&mut self, slots: usize, even: bool) {
+        self.settle();
+        self.drop_preloads();
+        let same = self.slots == slots && self.even == even;
+        (self.slots, self.even) = (slots, even);
+        let uneven = self.allocation().slots.iter().any(|s| *s != slots);
+        if !same || (even && uneven) {
+            self.apply(&Allocation::even(self.layers.len(), slots));
         }
-        self.layers[row].record_routing(ids, self.tokens);
-        if let Some(routes) = &mut self.routes {
-            routes[row].extend_from_slice(ids);
+    }
+
+    /// Allows or forbids reading experts before their layer has asked for them.
+    pub fn set_preloading(&mut self, allowed: bool) {
+        self.preloads.allowed = allowed;
+    }
+
+    pub fn set_policy(&mut self, policy: Policy) {
+        let profile = self.profile.as_ref().map(|kept| &kept.profile);
+        for (row, layer) in self.layers.iter_mut().enumerate() {
+            let (uses, tokens) = match profile {
+                Some(p) => (p.layers[row].uses.as_slice(), p.tokens),
+                None => (&[][..], 0),
+            };
+            if layer.resident().policy() != policy {
+                layer.resident_mut().set_policy(policy, uses, tokens);
+                self.log.clear();
+            }
         }
     }
 
-    /// Starts keeping every routing decision, dropping what was kept before.
-    pub fn record_routes(&mut self) {
-        self.routes = Some(vec![Vec::new(); self.layers.len()]);
+    fn allocation(&self) -> Allocation {
+        Allocation {
+            slots: (0..self.layers.len()).map(|row| self.slots(row)).collect(),
+        }
     }
 
-    /// Ends recording. One list per row, `[tokens, experts_per_token]`, best first.
-    pub fn take_routes(&mut self) -> Vec<Vec<u32>> {
-        self.routes.take().unwrap_or_default()
+    fn apply(&mut self, to: &Allocation) {
+        for (layer, slots) in self.layers.iter_mut().zip(&to.slots) {
+            layer.resident_mut().resize(*slots);
+        }
     }
 
-    /// Brings the experts into slots, reading those that are on disk. At most
-    /// `slots(row)` experts may be wanted at once.
-    pub fn make_resident(&mut self, compute: &Compute, row: usize, wanted: &[u32]) -> Result<()> {
-        self.layers[row].make_resident(&self.checkpoint, compute, wanted)
+    /// Spreads the slots over the layers anew if that is worth it. Between tokens.
+    pub fn reallocate(&mut self) {
+        if self.even || self.decoded < REALLOCATE {
+            return;
+        }
+        self.decoded = 0;
+        let histograms: Vec<_> = self
+            .layers
+            .iter()
+            .map(|l| l.resident().order().histogram())
+            .collect();
+        let bytes: Vec<u64> = self.layers.iter().map(Layer::slot_bytes).collect();
+        let experts = self.layers.iter().map(Layer::experts).min().unwrap_or(0);
+        let present = self.allocation();
+        if let Some(next) = allocate(&histograms, &bytes, self.slots, experts, &present) {
+            self.settle();
+            self.apply(&next);
+        }
     }
 
-    /// gate, up and down of a resident expert.
+    /// gate, up and down of an expert that [`Experts::ready`] handed out.
     pub fn matrices(&self, row: usize, expert: u32) -> [Matrix<'_>; 3] {
-        self.layers[row].matrices(expert)
+        let layer = &self.layers[row];
+        let guest = self.step.as_ref().and_then(|s| s.guest(expert));
+        let above = || self.upper.as_ref()?.get(row, expert);
+        let below = || guest.or_else(|| layer.resident().slots().get(expert));
+        let held = above().or_else(below);
+        layer.matrices(held.expect("matrices are asked of experts that are ready"))
     }
 
-    /// Reads one expert into a free slot, if there is one left; for idle time.
+    /// Reads a few experts into free slots, if there are any left; for idle time.
     /// Returns whether anything was read.
-    pub fn fill_one(&mut self, compute: &Compute) -> Result<bool> {
-        let row = (0..self.layers.len())
-            .filter(|r| self.layers[*r].next_to_fill().is_some())
-            .min_by_key(|r| self.layers[*r].resident());
-        let Some(row) = row else { return Ok(false) };
-        let layer = &mut self.layers[row];
-        let expert = layer
-            .next_to_fill()
-            .expect("the row was chosen for having one");
-        layer.fill(&self.checkpoint, compute, expert)?;
+    pub fn fill(&mut self) -> Result<bool> {
+        self.settle();
+        self.drop_preloads();
+        let free = |r: &usize| self.layers[*r].resident().next_to_fill().is_some();
+        let fullness = |r: &usize| self.layers[*r].resident().slots().len();
+        let Some(row) = (0..self.layers.len()).filter(free).min_by_key(fullness) else {
+            return Ok(false);
+        };
+        let Some(expert) = self.layers[row].resident().next_to_fill() else {
+            return Ok(false);
+        };
+        self.fetch(row, expert)?;
         Ok(true)
     }
 
-    /// Bytes of all filled or allocated slots.
+    /// Reads one expert into its slot.
+    fn fetch(&mut self, row: usize, expert: u32) -> Result<()> {
+        let layer = &mut self.layers[row];
+        let sizes = source::sizes(&layer.source.layout);
+        let held = self
+            .transit
+            .take(sizes)
+            .ok_or_else(|| EngineError::OutOfMemory {
+                what: format!("an expert slot of layer {}", layer.source.layer),
+                bytes: layer.slot_bytes(),
+            })?;
+        self.reader.request(&layer.source, row, expert, 0, held);
+        let arrival = loop {
+            if let Some(arrival) = self.reader.next(std::time::Duration::from_secs(1)) {
+                break arrival;
+            }
+        };
+        if let Err(error) = arrival.result {
+            self.transit.put(arrival.held);
+            return Err(EngineError::ExpertRead(error));
+        }
+        layer.bytes_read += layer.slot_bytes();
+        if let Some((_, out)) = layer.resident_mut().admit(expert, arrival.held) {
+            self.transit.put(out);
+        }
+        Ok(())
+    }
+
+    /// Bytes of all filled slots.
     pub fn slot_bytes(&self) -> u64 {
-        self.layers.iter().map(LayerSlots::bytes).sum()
+        self.layers.iter().map(Layer::bytes).sum()
+    }
+
+    /// Bytes of one slot in every layer.
+    pub fn layer_slot_bytes(&self) -> u64 {
+        self.layers.iter().map(Layer::slot_bytes).sum()
+    }
+
+    /// Bytes of experts that are on their way or whose buffers wait for the next.
+    pub fn transit_bytes(&self) -> u64 {
+        let size = |row: usize| self.layers[row].slot_bytes();
+        self.transit.bytes() + self.reader.bytes(size) + self.preloads.bytes()
     }
 
     /// Bytes that every expert together would take.
     pub fn all_bytes(&self) -> u64 {
-        self.layers.iter().map(LayerSlots::all_bytes).sum()
+        let all = |l: &Layer| l.experts() as u64 * l.slot_bytes();
+        self.layers.iter().map(all).sum()
     }
 
     pub fn residency(&self) -> Vec<LayerResidency> {
-        self.layers.iter().map(LayerSlots::residency).collect()
+        let off = |row| self.upper.as_ref().is_some_and(|u| u.lost(row));
+        let rows = self.layers.iter().enumerate();
+        rows.map(|(row, layer)| LayerResidency {
+            cache_off: off(row),
+            ..layer.residency()
+        })
+        .collect()
     }
 
     /// Counters per layer and expert since the model was loaded.
     pub fn counters(&self) -> impl Iterator<Item = &[ExpertCounters]> {
-        self.layers.iter().map(LayerSlots::counters)
+        self.layers.iter().map(Layer::counters)
     }
 
     pub fn totals(&self) -> Totals {
         let mut totals = Totals {
             tokens: self.tokens,
+            computed_bytes: self.computed_bytes,
             ..Totals::default()
         };
         self.layers
             .iter()
             .for_each(|layer| layer.add_to(&mut totals));
         totals
+    }
+
+    fn preloading(&self) -> Preloading {
+        if !self.preloads.allowed {
+            Preloading::Off
+        } else if self.preloads.lost() {
+            Preloading::Slower
+        } else {
+            Preloading::On
+        }
+    }
+
+    pub fn telemetry(&self) -> Telemetry {
+        let [p50, p95] = self.latencies.percentiles([0.5, 0.95]);
+        Telemetry {
+            swap_p50_us: p50,
+            swap_p95_us: p95,
+            queue_depth: self.reader.mean_depth(),
+            direct_io: self.direct,
+            profile_tokens: self.profile_tokens(),
+            look_ahead: self.mean_look_ahead(),
+            preloading: self.preloading(),
+            ..Telemetry::default()
+        }
     }
 
     /// One byte per expert, rows x experts: bit 7 resident, low six bits recency.

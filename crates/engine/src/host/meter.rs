@@ -48,6 +48,25 @@ impl Meter {
         }
     }
 
+    /// Experts read, bytes per second.
+    pub fn disk_bytes_per_second(&self) -> f64 {
+        self.rate(|t| t.bytes_read)
+    }
+
+    /// Experts computed, bytes per second.
+    pub fn ram_bytes_per_second(&self) -> f64 {
+        self.rate(|t| t.computed_bytes)
+    }
+
+    fn rate(&self, of: impl Fn(&Totals) -> u64) -> f64 {
+        match (self.samples.front(), self.samples.back()) {
+            (Some(a), Some(b)) if b.0 > a.0 && b.0.elapsed() < 2 * WINDOW => {
+                (of(&b.2) - of(&a.2)) as f64 / (b.0 - a.0).as_secs_f64()
+            }
+            _ => 0.0,
+        }
+    }
+
     /// Share of expert fetches that found a slot, 1 if there were none.
     pub fn hit_rate(&self) -> f64 {
         match (self.samples.front(), self.samples.back()) {

@@ -6,6 +6,7 @@ mod run;
 mod snapshot;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -31,7 +32,8 @@ pub struct Remote {
 
 impl Host {
     /// Starts the thread. `events` is called on it, in order, and should not block.
-    pub fn start(events: impl FnMut(Event) + Send + 'static) -> Host {
+    /// Routing is remembered in the folder `profiles`, if one is given.
+    pub fn start(profiles: Option<PathBuf>, events: impl FnMut(Event) + Send + 'static) -> Host {
         let (commands, inbox) = channel();
         let pending = Pending::default();
         let remote = Remote {
@@ -40,7 +42,7 @@ impl Host {
         };
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || run::run(inbox, pending, Box::new(events)))
+            .spawn(move || run::run(inbox, pending, profiles, Box::new(events)))
             .expect("the system can start a thread");
         Host {
             remote,
@@ -48,10 +50,10 @@ impl Host {
         }
     }
 
-    /// A host whose events are read from a channel.
+    /// A host that remembers nothing and whose events are read from a channel.
     pub fn with_channel() -> (Host, Receiver<Event>) {
         let (sender, events) = channel();
-        let host = Host::start(move |event| {
+        let host = Host::start(None, move |event| {
             // Nobody listening is no reason to stop working.
             let _ = sender.send(event);
         });

@@ -1,7 +1,7 @@
 //! The loop of the engine's thread.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,16 @@ use crate::error::{EngineError, Result};
 use crate::generation::{Generation, Step};
 use crate::hardware;
 use crate::placement::place;
-use crate::protocol::{Command, Event, GenerateRequest, LoadRequest, MemorySettings, Placement};
+use crate::protocol::{
+    Command, Event, Forecast, GenerateRequest, LoadRequest, MemorySettings, Placement,
+};
 use crate::session::Session;
 use crate::state::KvFormat;
 
 /// Highest rate of snapshots per second.
 const MOST_SNAPSHOTS: f32 = 20.0;
+/// Time between two forecasts.
+const FORECAST_EVERY: Duration = Duration::from_millis(1000);
 const NOT_LOADED: &str = "no model is loaded; load one first";
 
 struct Runner {
@@ -32,6 +36,10 @@ struct Runner {
     started: Instant,
     /// Time between snapshots and when the next one is due.
     watch: Option<(Duration, Instant)>,
+    /// The latest forecast and when it was made.
+    forecast: Option<(Instant, Option<Forecast>)>,
+    /// Folder of the profiles of routing.
+    profiles: Option<PathBuf>,
     ended: bool,
 }
 
@@ -42,7 +50,12 @@ struct Loaded {
     may_fill: bool,
 }
 
-pub fn run(inbox: Receiver<Command>, pending: Pending, events: Box<dyn FnMut(Event)>) {
+pub fn run(
+    inbox: Receiver<Command>,
+    pending: Pending,
+    profiles: Option<PathBuf>,
+    events: Box<dyn FnMut(Event)>,
+) {
     let mut runner = Runner {
         inbox,
         waiting: VecDeque::new(),
@@ -52,6 +65,8 @@ pub fn run(inbox: Receiver<Command>, pending: Pending, events: Box<dyn FnMut(Eve
         meter: Meter::default(),
         started: Instant::now(),
         watch: None,
+        forecast: None,
+        profiles,
         ended: false,
     };
     let version = env!("CARGO_PKG_VERSION").to_string();
@@ -78,8 +93,9 @@ impl Runner {
             if let Some(command) = self.waiting.pop_front() {
                 return Some(command);
             }
+            self.look_at_memory();
             self.send_snapshot_if_due(false);
-            let received = if self.fill_one_slot() {
+            let received = if self.fill_slots() {
                 match self.inbox.try_recv() {
                     Err(TryRecvError::Empty) => continue,
                     Err(TryRecvError::Disconnected) => return None,
@@ -114,6 +130,7 @@ impl Runner {
             Command::Load { request, .. } => self.load(id, &request),
             Command::Unload { .. } => {
                 self.loaded = None;
+                self.forecast = None;
                 self.emit(Event::Unloaded { id });
                 Ok(())
             }
@@ -148,12 +165,14 @@ impl Runner {
     fn load(&mut self, id: u64, request: &LoadRequest) -> Result<()> {
         // The old model goes first: two may not fit.
         self.loaded = None;
+        self.forecast = None;
         self.meter.clear();
         let cancel = self.cancel_of(id);
         let options = LoadOptions {
             memory: request.memory.clone(),
             threads: request.threads,
             kv: KvFormat::default(),
+            profiles: self.profiles.clone(),
         };
         let events = &mut self.events;
         let mut last: Option<Instant> = None;
@@ -189,6 +208,7 @@ impl Runner {
     fn configure(&mut self, id: u64, memory: &MemorySettings) -> Result<()> {
         let loaded = self.loaded.as_mut().ok_or_else(not_loaded)?;
         let placement = loaded.engine.configure(memory)?.clone();
+        self.forecast = None;
         self.emit(Event::Configured { id, placement });
         Ok(())
     }
@@ -252,9 +272,11 @@ impl Runner {
                         self.emit(Event::Token { id, text, tokens });
                     }
                     self.emit(Event::Finished { id, reason, stats });
+                    self.save_profile();
                     return Ok(());
                 }
             }
+            self.look_at_memory();
             self.send_snapshot_if_due(true);
             self.obey_between_steps(&cancel);
         }
@@ -285,6 +307,12 @@ impl Runner {
         }
     }
 
+    fn look_at_memory(&mut self) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.engine.look_at_memory();
+        }
+    }
+
     fn send_snapshot_if_due(&mut self, generating: bool) {
         let Some((period, due)) = self.watch else {
             return;
@@ -296,19 +324,38 @@ impl Runner {
         self.watch = Some((period, now + period));
         let Some(loaded) = &self.loaded else { return };
         let (engine, session) = (&loaded.engine, &loaded.session);
-        let snapshot = snapshot::take(engine, session, &self.meter, self.started, generating);
+        let old = |(at, _): &(Instant, _)| at.elapsed() > FORECAST_EVERY;
+        if self.forecast.as_ref().is_none_or(old) {
+            self.forecast = Some((now, engine.forecast()));
+        }
+        let forecast = self.forecast.as_ref().and_then(|(_, f)| f.clone());
+        let about = snapshot::About {
+            started: self.started,
+            generating,
+            forecast,
+        };
+        let snapshot = snapshot::take(engine, session, &self.meter, about);
         self.emit(Event::Snapshot {
             snapshot: Box::new(snapshot),
         });
     }
 
-    /// Uses idle time to bring one more expert into memory. Returns whether there
-    /// was one.
-    fn fill_one_slot(&mut self) -> bool {
+    /// Only a convenience for the next start, so a failure is not the answer's.
+    fn save_profile(&mut self) {
+        if let Some(loaded) = &mut self.loaded
+            && let Err(error) = loaded.engine.experts_mut().save_profile()
+        {
+            eprintln!("moestro: the profile of routing could not be saved: {error}");
+        }
+    }
+
+    /// Uses idle time to bring more experts into memory. Returns whether there
+    /// were any.
+    fn fill_slots(&mut self) -> bool {
         let Some(loaded) = self.loaded.as_mut().filter(|l| l.may_fill) else {
             return false;
         };
-        match loaded.engine.fill_one_slot() {
+        match loaded.engine.fill_slots() {
             Ok(filled) => filled,
             // The answer that needs this expert will report the problem.
             Err(_) => {

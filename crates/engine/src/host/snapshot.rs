@@ -8,17 +8,18 @@ use base64::engine::general_purpose::STANDARD;
 use super::meter::Meter;
 use crate::engine::Engine;
 use crate::hardware;
-use crate::protocol::{Component, MemorySnapshot, PlacementRow, Tier};
+use crate::protocol::{Component, Forecast, MemorySnapshot, PlacementRow, Telemetry, Tier};
 use crate::session::Session;
 
+/// What the host knows besides the engine.
+pub struct About {
+    pub started: Instant,
+    pub generating: bool,
+    pub forecast: Option<Forecast>,
+}
+
 /// Measures what is in use now; budgets come from the placement.
-pub fn take(
-    engine: &Engine,
-    session: &Session,
-    meter: &Meter,
-    started: Instant,
-    generating: bool,
-) -> MemorySnapshot {
+pub fn take(engine: &Engine, session: &Session, meter: &Meter, about: About) -> MemorySnapshot {
     let placement = engine.placement();
     let experts = engine.experts();
     let layers = experts.residency();
@@ -57,7 +58,7 @@ pub fn take(
             .sum();
     }
     MemorySnapshot {
-        time_ms: started.elapsed().as_millis() as u64,
+        time_ms: about.started.elapsed().as_millis() as u64,
         rows,
         tiers,
         process_bytes: hardware::process_bytes(),
@@ -65,9 +66,17 @@ pub fn take(
         layers,
         heat: STANDARD.encode(experts.heat()),
         totals: experts.totals(),
+        telemetry: Telemetry {
+            disk_bytes_per_second: meter.disk_bytes_per_second(),
+            ram_bytes_per_second: meter.ram_bytes_per_second(),
+            policy: placement.settings.policy.unwrap_or_default(),
+            held_back: engine.pace().held_back(),
+            ..experts.telemetry()
+        },
+        forecast: about.forecast,
         tokens_per_second: meter.tokens_per_second(),
         hit_rate: meter.hit_rate(),
-        generating,
+        generating: about.generating,
         context_used: session.len(),
         context: placement.context,
     }

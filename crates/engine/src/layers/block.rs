@@ -69,6 +69,18 @@ impl Block {
         experts: &mut Experts,
         position: usize,
     ) -> Result<Tensor> {
+        let x = self.mix(cx, x, state, position)?;
+        self.feed_forward(cx, &x, experts)
+    }
+
+    /// The first half, which reads and extends the state of one session.
+    pub fn mix(
+        &self,
+        cx: Context,
+        x: &Tensor,
+        state: &mut LayerState,
+        position: usize,
+    ) -> Result<Tensor> {
         let normed = ops::rms_norm(cx.compute, x, &self.input_norm, self.eps)?;
         let mixed = match (&self.mixer, state) {
             (LoadedMixer::Attention(a), LayerState::Attention(kv)) => {
@@ -77,8 +89,12 @@ impl Block {
             (LoadedMixer::DeltaNet(d), LayerState::DeltaNet(s)) => d.forward(cx, &normed, s)?,
             _ => unreachable!("a state is made from the same blueprint as its model"),
         };
-        let x = (x + mixed)?;
-        let normed = ops::rms_norm(cx.compute, &x, &self.post_norm, self.eps)?;
+        Ok((x + mixed)?)
+    }
+
+    /// The second half, for which it does not matter whose tokens they are.
+    pub fn feed_forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
+        let normed = ops::rms_norm(cx.compute, x, &self.post_norm, self.eps)?;
         let out = match &self.feed_forward {
             LoadedFeedForward::Dense(mlp) => {
                 let out = ops::values(&normed, |n| Ok(mlp.forward(cx.compute, n)))?;
@@ -87,5 +103,13 @@ impl Block {
             LoadedFeedForward::Sparse(moe) => moe.forward(cx, &normed, experts)?,
         };
         Ok((x + out)?)
+    }
+
+    /// The router and experts, if it has any.
+    pub fn sparse(&mut self) -> Option<&mut SparseMlp> {
+        match &mut self.feed_forward {
+            LoadedFeedForward::Dense(_) => None,
+            LoadedFeedForward::Sparse(moe) => Some(moe),
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct SparseMlp {
     shared: Option<Shared>,
     /// This layer's number among those with experts.
     row: usize,
+    /// Router of the next layer with experts, to look ahead with.
+    next_router: Option<Weight>,
 }
 
 struct Shared {
@@ -56,25 +58,48 @@ impl SparseMlp {
             router: loader.matrix(&format!("{prefix}mlp.gate.weight"))?,
             shared,
             row,
+            next_router: None,
         })
+    }
+
+    pub fn router(&self) -> &Weight {
+        &self.router
+    }
+
+    /// Lets this layer guess what the one with `router` will choose.
+    pub fn look_ahead(&mut self, router: Weight) {
+        let alike = router.rows == self.router.rows && router.cols == self.router.cols;
+        self.next_router = alike.then_some(router);
     }
 
     /// `x` and the result are `[tokens, hidden]`.
     pub fn forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
         let (tokens, hidden) = x.dims2()?;
         let out = ops::values(x, |x| {
-            let (ids, weights) = self.route(cx, x, tokens);
-            experts.record_routing(self.row, &ids, self.shape.experts_per_token);
+            let (mut ids, weights) = self.route(cx, &self.router, x, tokens);
+            experts.record_routing(self.row, &mut ids, self.shape.experts_per_token);
+            if let Some(next) = &self.next_router
+                && experts.looks_ahead()
+            {
+                let (guess, _) = self.route(cx, next, x, tokens);
+                experts.foresee(self.row + 1, &guess);
+            }
             self.mix(cx, x, hidden, &ids, &weights, experts)
         })?;
         Ok(Tensor::from_vec(out, (tokens, hidden), &Device::Cpu)?)
     }
 
     /// Expert numbers and weights, `[tokens, experts_per_token]`, best first.
-    fn route(&self, cx: Context, x: &[f32], tokens: usize) -> (Vec<u32>, Vec<f32>) {
+    fn route(
+        &self,
+        cx: Context,
+        router: &Weight,
+        x: &[f32],
+        tokens: usize,
+    ) -> (Vec<u32>, Vec<f32>) {
         let s = &self.shape;
         let mut logits = vec![0.0; tokens * s.experts];
-        kernels::matmul(cx.compute, self.router.matrix(), x, &mut logits);
+        kernels::matmul(cx.compute, router.matrix(), x, &mut logits);
         let mut ids = vec![0; tokens * s.experts_per_token];
         let mut weights = vec![0.0; ids.len()];
         kernels::router_topk(
@@ -99,8 +124,6 @@ impl SparseMlp {
     ) -> Result<Vec<f32>> {
         let chosen = self.shape.experts_per_token;
         let mut groups = self.group(ids);
-        let resident = |g: &Group| experts.is_resident(self.row, g.expert);
-        groups.sort_by_key(|g| (!resident(g), g.expert));
         let mut start = 0;
         let mut row_of = vec![0; ids.len()];
         let mut gathered = Vec::with_capacity(ids.len() * hidden);
@@ -117,24 +140,28 @@ impl SparseMlp {
         let mut outputs = vec![0.0; gathered.len()];
         let mut shared_out = vec![0.0; if self.shared.is_some() { x.len() } else { 0 }];
         let mut pending_shared = self.shared.as_ref();
-        // Fewer slots than chosen experts means several rounds through the slots.
-        let mut left = outputs.as_mut_slice();
-        for round in groups.chunks(experts.slots(self.row)) {
-            cx.cancel.check()?;
-            let wanted: Vec<u32> = round.iter().map(|g| g.expert).collect();
-            experts.make_resident(cx.compute, self.row, &wanted)?;
-            let mut tasks = Vec::with_capacity(round.len() + 1);
-            for group in round {
-                let rows = group.choices.len() * hidden;
-                let (out, rest) = left.split_at_mut(rows);
-                left = rest;
+        let mut rest = outputs.as_mut_slice();
+        let mut outs: Vec<Option<&mut [f32]>> = Vec::with_capacity(groups.len());
+        for group in &groups {
+            let (out, others) = rest.split_at_mut(group.choices.len() * hidden);
+            rest = others;
+            outs.push(Some(out));
+        }
+        let wanted: Vec<u32> = groups.iter().map(|g| g.expert).collect();
+        experts.begin(self.row, &wanted);
+        // Those in memory first; the others as they come in from disk.
+        while let Some(ready) = experts.ready(cx.cancel)? {
+            let mut tasks = Vec::with_capacity(ready.len() + 1);
+            for i in ready {
+                let Some(out) = outs[i].take() else { continue };
+                let group = &groups[i];
                 let [gate, up, down] = experts.matrices(self.row, group.expert);
                 let from = group.start * hidden;
                 tasks.push(ExpertTask {
                     gate,
                     up,
                     down,
-                    x: &gathered[from..from + rows],
+                    x: &gathered[from..from + out.len()],
                     out,
                 });
             }

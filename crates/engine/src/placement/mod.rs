@@ -53,17 +53,23 @@ pub fn place(
     for (component, bytes) in sizes.always_needed(context) {
         layout.put(component, bytes);
     }
+    layout.add(Component::Program, Tier::Ram, sizes.program_bytes);
+    layout.add(Component::ReadBuffers, Tier::Ram, sizes.transit_bytes);
     let always_in_ram = layout.ram_used();
     let layer_slot = sizes.slot_bytes_all_layers();
 
-    let vram_slots = layout.slots_in_vram(layer_slot, sizes.experts, settings.experts_per_layer);
+    let vram_asked = settings.experts_vram.or(settings.cached_experts_per_layer);
+    let vram_slots = layout.slots_in_vram(layer_slot, sizes.experts, vram_asked);
+    if settings.experts_vram.is_some() && !vram_note.is_empty() {
+        notes.push("Experts in VRAM were asked for, and no GPU can be used.".to_string());
+    }
     let left = ram_budget.saturating_sub(always_in_ram);
     let room = left.checked_div(layer_slot).unwrap_or(0) as usize;
     let experts_max = room.min(sizes.experts);
     let asked = if vram_slots > 0 {
         None
     } else {
-        settings.experts_per_layer
+        settings.cached_experts_per_layer
     };
     let ram_slots = asked
         .unwrap_or(experts_max)
@@ -134,8 +140,13 @@ pub fn place(
 
 /// All RAM that is available now, less what the rest of the machine will want.
 fn automatic_ram(hardware: &Hardware) -> u64 {
-    let reserve = (hardware.ram_total / 12).clamp(GIB / 2, 8 * GIB);
+    let reserve = reserve(hardware.ram_total);
     hardware.ram_available.saturating_sub(reserve).max(GIB / 4)
+}
+
+/// RAM to leave to the rest of a machine that has `ram_total`.
+pub fn reserve(ram_total: u64) -> u64 {
+    (ram_total / 12).clamp(GIB / 2, 8 * GIB)
 }
 
 /// Free VRAM of the first GPU, less what a desktop needs to keep drawing.

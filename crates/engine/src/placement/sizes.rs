@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::blueprint::{Blueprint, FeedForward, Mixer};
+use crate::experts;
 use crate::protocol::Component;
 use crate::state::KvFormat;
 use crate::weights::Manifest;
@@ -22,6 +23,10 @@ pub struct ModelSizes {
     pub recurrent_bytes: u64,
     /// Working memory of the largest prefill step.
     pub activation_bytes: u64,
+    /// The program itself with its tokenizer.
+    pub program_bytes: u64,
+    /// Experts on their way from disk, and the memory they are read into.
+    pub transit_bytes: u64,
     /// Bytes of one slot in each layer that has experts.
     pub slot_bytes: Vec<u64>,
     /// Experts per layer.
@@ -41,11 +46,15 @@ impl ModelSizes {
         for located in manifest.weights.values() {
             *weights.entry(located.component).or_default() += located.bytes;
         }
+        let chosen = blueprint.moe_layers().map(|(_, m)| m.experts_per_token);
+        let chosen = chosen.max().unwrap_or(0);
         ModelSizes {
             weights,
             kv_bytes_per_token: (blueprint.kv_elements_per_token() * kv.bytes()) as u64,
             recurrent_bytes: (blueprint.recurrent_elements() * 4 * (1 + SNAPSHOTS)) as u64,
             activation_bytes: activation_bytes(blueprint),
+            program_bytes: 0,
+            transit_bytes: experts::transit_bytes(&manifest.experts, chosen),
             slot_bytes: manifest
                 .experts
                 .iter()

@@ -23,6 +23,8 @@ fn large() -> ModelSizes {
         kv_bytes_per_token: 24 * 1024,
         recurrent_bytes: 300 * MIB,
         activation_bytes: 200 * MIB,
+        program_bytes: 100 * MIB,
+        transit_bytes: 20 * MIB,
         slot_bytes: vec![1_769_472; 48],
         experts: 512,
         max_context: 262_144,
@@ -48,8 +50,8 @@ fn settings(vram: Option<u64>, ram: Option<u64>, experts: Option<usize>) -> Memo
     MemorySettings {
         vram_budget: vram,
         ram_budget: ram,
-        experts_per_layer: experts,
-        context: None,
+        cached_experts_per_layer: experts,
+        ..MemorySettings::default()
     }
 }
 

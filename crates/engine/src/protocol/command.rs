@@ -58,13 +58,36 @@ pub struct MemorySettings {
     /// Bytes of RAM for the same.
     #[serde(default)]
     pub ram_budget: Option<u64>,
-    /// Expert slots per layer in the fastest tier that holds experts. The RAM
-    /// budget still bounds them.
+    /// Expert slots per layer in RAM, the same in every layer. The RAM budget still
+    /// bounds them. `None` takes what fits and spreads it where it hits most.
+    #[serde(default, alias = "experts_per_layer")]
+    pub cached_experts_per_layer: Option<usize>,
+    /// Expert slots per layer in VRAM. The VRAM budget still bounds them.
     #[serde(default)]
-    pub experts_per_layer: Option<usize>,
+    pub experts_vram: Option<usize>,
+    /// May experts be read before their layer has asked for them?
+    #[serde(default)]
+    pub predictive_preloading: Option<bool>,
+    /// Who keeps a slot.
+    #[serde(default)]
+    pub policy: Option<CachePolicy>,
     /// Tokens of context to reserve memory for.
     #[serde(default)]
     pub context: Option<usize>,
+}
+
+/// Who keeps a slot when there are more experts than slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum CachePolicy {
+    /// The experts of the profile, else the first that came, stay for good.
+    Static,
+    /// The most recently used stay.
+    Lru,
+    /// Uses count, and fade; how fast is learned for each layer.
+    #[default]
+    Learned,
 }
 
 /// One answer to write.

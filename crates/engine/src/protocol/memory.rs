@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Forecast, Telemetry};
+
 /// What this machine has. Read once at start; `available` figures move.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -57,6 +59,10 @@ pub enum Component {
     /// KV cache and DeltaNet state for the reserved context, snapshots included.
     SessionState,
     Activations,
+    /// The program itself with its tokenizer.
+    Program,
+    /// Experts on their way from disk, and the memory they are read into.
+    ReadBuffers,
     ExpertSlots,
     /// Experts without a slot.
     RemainingExperts,
@@ -75,6 +81,8 @@ impl std::fmt::Display for Component {
             Component::OutputHead => "output head",
             Component::SessionState => "KV and state",
             Component::Activations => "activations",
+            Component::Program => "program",
+            Component::ReadBuffers => "read buffers",
             Component::ExpertSlots => "expert slots",
             Component::RemainingExperts => "other experts",
         })
@@ -146,6 +154,9 @@ pub struct MemorySnapshot {
     /// lately (0 never, 63 in this very token).
     pub heat: String,
     pub totals: Totals,
+    pub telemetry: Telemetry,
+    /// `None` until enough tokens were written to foretell anything.
+    pub forecast: Option<Forecast>,
     /// Over the last second of decode; 0 while idle.
     pub tokens_per_second: f64,
     /// Share of expert uses served from a slot over the last second of work, 0 to 1.
@@ -166,6 +177,8 @@ pub struct LayerResidency {
     pub misses: u64,
     pub bytes_read: u64,
     pub wait_us: u64,
+    /// Is its cache in VRAM off, because computing all in RAM is faster?
+    pub cache_off: bool,
 }
 
 /// Counters since the model was loaded.
@@ -181,5 +194,7 @@ pub struct Totals {
     pub bytes_read: u64,
     /// Time decode and prefill waited for expert reads.
     pub wait_us: u64,
+    /// Bytes of experts that were computed, wherever they were.
+    pub computed_bytes: u64,
     pub tokens: u64,
 }

@@ -5,9 +5,10 @@
 mod command;
 mod event;
 mod memory;
+mod telemetry;
 
 pub use command::{
-    Command, GenerateRequest, LoadRequest, MemorySettings, Prompt, SamplingOverrides,
+    CachePolicy, Command, GenerateRequest, LoadRequest, MemorySettings, Prompt, SamplingOverrides,
 };
 pub use event::{
     Event, Failure, FailureKind, FinishReason, GenerationStats, LoadStage, ModelInfo, ModelSource,
@@ -18,3 +19,4 @@ pub use memory::{
     Component, GpuInfo, Hardware, LayerResidency, MemorySnapshot, Placement, PlacementRow, Tier,
     TierUse, Totals,
 };
+pub use telemetry::{AppliedForecast, Forecast, ForecastPoint, Preloading, Telemetry};

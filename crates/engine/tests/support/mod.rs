@@ -48,12 +48,13 @@ impl Reference {
 pub fn load(path: &str, experts_per_layer: Option<usize>, threads: usize) -> Engine {
     let options = LoadOptions {
         memory: MemorySettings {
-            experts_per_layer,
+            cached_experts_per_layer: experts_per_layer,
             context: Some(4096),
             ..MemorySettings::default()
         },
         threads: Some(threads),
         kv: KvFormat::F32,
+        profiles: None,
     };
     let path = fixture(path);
     Engine::load(

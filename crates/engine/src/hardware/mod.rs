@@ -1,23 +1,24 @@
 //! What this machine has: RAM and CPU through sysinfo and std, GPUs through NVML.
 //! Works without a driver and says so.
 
+mod memory;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use moestro_kernels::{Compute, Isa};
 use nvml_wrapper::Nvml;
-use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
 
+pub use self::memory::pressure;
 use crate::protocol::{GpuInfo, Hardware};
 
 /// Reads the machine once. RAM that this process holds counts as available,
 /// because it is ours to use again.
 pub fn probe() -> Hardware {
-    let what = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let system = System::new_with_specifics(what).ok();
-    let (total, available) = system.as_ref().map_or((0, 0), memory);
+    let (total, available) = memory::total_and_available();
     let logical = std::thread::available_parallelism().map_or(1, usize::from);
     let (gpus, gpu_note) = gpus();
     let brand = system.and_then(|s| Some(s.cpus().first()?.brand().trim().to_string()));
@@ -40,8 +41,7 @@ pub fn probe() -> Hardware {
 
 /// RAM that could be taken now without swapping, in bytes.
 pub fn ram_available() -> u64 {
-    let what = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    System::new_with_specifics(what).map_or(0, |system| memory(&system).1)
+    memory::total_and_available().1
 }
 
 /// Resident bytes of this process.
@@ -89,17 +89,6 @@ pub fn read_bandwidth(compute: &Compute) -> f64 {
         std::hint::black_box(sum.into_inner());
     }
     (WORDS * 8) as f64 / best
-}
-
-/// Total and available bytes, within the limit of a container or slice.
-fn memory(system: &System) -> (u64, u64) {
-    let (total, available) = (system.total_memory(), system.available_memory());
-    match system.cgroup_limits() {
-        Some(limit) if limit.total_memory > 0 && limit.total_memory < total => {
-            (limit.total_memory, available.min(limit.free_memory))
-        }
-        _ => (total, available),
-    }
 }
 
 fn kernels_name(isa: Isa) -> &'static str {

@@ -1,0 +1,135 @@
+//! Reading past the page cache, so that what a program keeps in memory is what it
+//! decided to keep.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+use rustix::fs::{Advice, OFlags, fadvise};
+
+use crate::checkpoint::Checkpoint;
+use crate::error::CheckpointError;
+use crate::source::SourceFile;
+use crate::tensor::TensorInfo;
+
+/// Offsets, lengths and memory of direct reads are multiples of this: the size of
+/// a page, and of the largest sectors in use.
+pub const DIRECT_ALIGNMENT: usize = 4096;
+
+/// The files of a checkpoint for reads that leave nothing in the page cache.
+#[derive(Debug)]
+pub struct DirectReader<'a> {
+    checkpoint: &'a Checkpoint,
+    /// The same files once more, where their file system can read directly.
+    files: &'a [Option<File>],
+}
+
+/// The second handles of a checkpoint's files.
+#[derive(Debug, Default)]
+pub struct DirectFiles(Vec<Option<File>>);
+
+impl DirectFiles {
+    /// Opens all files again. One whose file system cannot read directly is read
+    /// through the page cache, which is told afterwards to forget it.
+    pub fn open(checkpoint: &Checkpoint) -> DirectFiles {
+        DirectFiles(checkpoint.sources().iter().map(open_direct).collect())
+    }
+
+    pub fn reader<'a>(&'a self, checkpoint: &'a Checkpoint) -> DirectReader<'a> {
+        DirectReader {
+            checkpoint,
+            files: &self.0,
+        }
+    }
+
+    /// Do all files bypass the page cache?
+    pub fn all_direct(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+}
+
+/// Scratch memory that a read of `len` bytes needs.
+pub fn scratch_bytes(len: usize) -> usize {
+    len.next_multiple_of(DIRECT_ALIGNMENT) + DIRECT_ALIGNMENT
+}
+
+impl DirectReader<'_> {
+    /// Reads `len` bytes of the tensor from its byte `from` on into `scratch`, and
+    /// returns the part of it in which they lie.
+    ///
+    /// `scratch` begins at a multiple of [`DIRECT_ALIGNMENT`] and has at least
+    /// [`scratch_bytes`] of `len`; otherwise the page cache is used.
+    pub fn read<'s>(
+        &self,
+        t: &TensorInfo,
+        from: u64,
+        len: usize,
+        scratch: &'s mut [u8],
+    ) -> Result<&'s [u8], CheckpointError> {
+        let (source, start) = self.checkpoint.locate(t, from, len)?;
+        let file = self.files.get(t.file as usize).and_then(Option::as_ref);
+        let aligned = scratch.as_ptr().addr().is_multiple_of(DIRECT_ALIGNMENT);
+        match file {
+            Some(file) if aligned && scratch.len() >= scratch_bytes(len) => {
+                let lead = (start % DIRECT_ALIGNMENT as u64) as usize;
+                let whole = (lead + len).next_multiple_of(DIRECT_ALIGNMENT);
+                let out = &mut scratch[..whole];
+                let read = read_blocks(file, start - lead as u64, lead + len, out);
+                match read {
+                    Ok(true) => Ok(&scratch[lead..lead + len]),
+                    // Let the ordinary way find the words for what is wrong.
+                    Ok(false) | Err(_) => cached(source, start, &mut scratch[..len]),
+                }
+            }
+            _ => cached(source, start, &mut scratch[..len]),
+        }
+    }
+}
+
+/// Reads whole blocks from `at` until `needed` bytes are there; false if the file
+/// ends before.
+fn read_blocks(file: &File, at: u64, needed: usize, out: &mut [u8]) -> std::io::Result<bool> {
+    let mut filled = 0;
+    while filled < needed {
+        match file.read_at(&mut out[filled..], at + filled as u64) {
+            Ok(0) => return Ok(false),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        // Only the end of a file comes in part of a block.
+        if filled < needed && !filled.is_multiple_of(DIRECT_ALIGNMENT) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn cached<'s>(
+    source: &SourceFile,
+    start: u64,
+    out: &'s mut [u8],
+) -> Result<&'s [u8], CheckpointError> {
+    source.read_at(start, out)?;
+    let len = std::num::NonZeroU64::new(out.len() as u64);
+    // Only advice: a system that does not take it keeps the pages.
+    let _ = fadvise(source.file(), start, len, Advice::DontNeed);
+    Ok(out)
+}
+
+/// The open file once more by its descriptor, so that it is the same one even if
+/// its name now means another.
+fn open_direct(source: &SourceFile) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", source.file().as_raw_fd());
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::DIRECT.bits() as i32)
+        .open(path)
+        .ok()?;
+    // Some file systems take the flag and fail the read.
+    let mut probe = vec![0; 2 * DIRECT_ALIGNMENT];
+    let start = probe.as_ptr().align_offset(DIRECT_ALIGNMENT);
+    let block = probe.get_mut(start..start + DIRECT_ALIGNMENT)?;
+    file.read_at(block, 0).ok().filter(|n| *n > 0)?;
+    Some(file)
+}
