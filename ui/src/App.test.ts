@@ -2,6 +2,7 @@ import { cleanup, fireEvent, render, screen, within } from '@testing-library/sve
 import { tick } from 'svelte';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import App from './App.svelte';
+import type { Forecast } from './bindings/Forecast';
 import { AppState } from './state/app.svelte';
 import { demoPath, info, placement, Recorder, snapshot, stats } from './testing/recorded';
 
@@ -142,14 +143,62 @@ test('the sliders send what they show, and say when it is in force', async () =>
   expect(at('configure-state').dataset['state']).toBe('pending');
   await settle();
   const { id, memory } = api.last('configure');
-  expect(memory.experts_per_layer).toBe(2);
-  api.tell({ type: 'configured', id, placement: placement({ experts_per_layer: 2 }) });
+  expect(memory.cached_experts_per_layer).toBe(2);
+  api.tell({ type: 'configured', id, placement: placement({ cached_experts_per_layer: 2 }) });
   await settle();
   expect(at('configure-state').dataset['state']).toBe('applied');
   expect(at('slider-experts-number')).toHaveProperty('value', '2');
   await fireEvent.click(at('slider-experts-auto'));
   await settle();
-  expect(api.last('configure').memory.experts_per_layer).toBeNull();
+  expect(api.last('configure').memory.cached_experts_per_layer).toBeNull();
+});
+
+test('a slider foretells what it buys, and afterwards how well that was foretold', async () => {
+  await loaded();
+  await open('memory');
+  const point = (value: number, tokens_per_second: number) => ({
+    value,
+    tokens_per_second,
+    slots: value,
+    hit_rate: value / 4,
+  });
+  const forecast: Forecast = {
+    tokens: 512,
+    tokens_per_second: 16,
+    measured: 15.8,
+    ram: [point(5_000_000, 10), point(12_000_000, 17)],
+    experts: [point(1, 8), point(4, 16)],
+    context: [],
+    vram: [],
+    bottleneck: '41% of a token is waiting for experts from disk: more RAM would help.',
+    applied: null,
+  };
+  const tell = (patch: Partial<Forecast>, time: number) =>
+    api.tell({ type: 'snapshot', snapshot: snapshot(time, { forecast: { ...forecast, ...patch } }) });
+  tell({}, 1000);
+  await settle();
+  expect(at('bottleneck').textContent).toBe(forecast.bottleneck);
+  expect(at('slider-experts-foretold').textContent).toBe('Foretold here: 16.0 tokens/s');
+  expect(at('slider-ram-foretold').textContent).toContain('15.0 tokens/s');
+  expect(screen.queryByTestId('forecast-error')).toBeNull();
+  await fireEvent.input(at('slider-experts'), { target: { value: '2' } });
+  await settle();
+  expect(at('slider-experts-foretold').textContent).toBe('−2: 16.0 → 10.7 tokens/s');
+  const { id } = api.last('configure');
+  api.tell({ type: 'configured', id, placement: placement({ cached_experts_per_layer: 2 }) });
+  tell({ applied: { before: 16, predicted: 10.7, measured: 11, tokens: 40 } }, 2000);
+  await settle();
+  expect(at('slider-experts-foretold').textContent).toBe('−2: 16.0 → 10.7 tokens/s');
+  expect(at('forecast-error').textContent).toContain('foretold 10.7, measured 11.0 tokens/s');
+  expect(at('forecast-error').textContent).toContain('off by 2.7%');
+});
+
+test('the policy is a choice that is sent like a slider', async () => {
+  await loaded();
+  await open('memory');
+  await fireEvent.change(at('policy'), { target: { value: 'lru' } });
+  await settle();
+  expect(api.last('configure').memory.policy).toBe('lru');
 });
 
 test('a number beside a slider is held within what works', async () => {

@@ -67,6 +67,10 @@ export function tokens(count: number): string {
   return `${number(count)} ${count === 1 ? 'token' : 'tokens'}`;
 }
 
+export function byteRate(bytesPerSecond: number): string {
+  return `${bytes(bytesPerSecond)}/s`;
+}
+
 /** Counts of weights: `79.7 billion`, `6.1 million`. */
 export function parameters(count: number): string {
   if (!Number.isFinite(count)) return '–';

@@ -189,6 +189,8 @@ export const text = {
       output_head: 'Output head',
       session_state: 'KV cache and state',
       activations: 'Activations',
+      program: 'Program',
+      read_buffers: 'Read buffers',
       expert_slots: 'Expert slots',
       remaining_experts: 'Experts without a slot',
     },
@@ -238,6 +240,49 @@ export const text = {
     speedUnit: 'tokens/s',
     hitRate: 'Hit rate',
     hitUnit: '%',
+    forecast: {
+      title: 'What takes the time',
+      unknown:
+        'Ask something: after a few words it is known what takes the time and what more memory would bring.',
+      nothingYet: 'Known after a few words of an answer',
+      now: (speed: number) => `Foretold here: ${format.rate(speed)}`,
+      at: (value: string, speed: number) => `At ${value}: ${format.rate(speed)}`,
+      change: (difference: string, before: number, after: number) =>
+        `${difference}: ${format.number(before, 1, 1)} → ${format.rate(after)}`,
+      label: (name: string, sentence: string) => `Speed over ${name}. ${sentence}`,
+      applied: (before: number, predicted: number, measured: number) =>
+        `Since the last change: foretold ${format.number(predicted, 1, 1)}, measured ${format.rate(measured)} ` +
+        `(off by ${format.percent(Math.abs(predicted / measured - 1))}; before ${format.number(before, 1, 1)}).`,
+      heldBack: (bytes: number) =>
+        `Other programs need memory: ${format.bytes(bytes)} of expert slots are given back until there is room again.`,
+      cacheOff: (off: number, all: number) =>
+        `In ${format.number(off)} of ${format.number(all)} layers the VRAM cache is off, because computing in RAM is faster there.`,
+      lookAhead: 'Look-ahead',
+      lookAheadValue: (share: number) => `${format.percent(share)} of experts named a layer early`,
+      swap: 'Fetching an expert',
+      swapValue: (half: number, most: number) =>
+        `${format.duration(half / 1000)} median, ${format.duration(most / 1000)} P95`,
+      disk: 'Read from disk',
+      ram: 'Computed from RAM',
+      queue: 'Reads waiting',
+      direct: 'Reads bypass the page cache: the RAM budget is all the RAM that experts take.',
+      cached: 'This file system reads through its cache, which is told to forget experts at once.',
+    },
+    policy: {
+      label: 'Who keeps a slot',
+      names: { learned: 'Often and lately used', lru: 'Most recently used', static: 'Fixed' },
+      help: {
+        learned: 'How fast old uses fade is learned for each layer.',
+        lru: 'The expert unused for longest leaves.',
+        static: 'The experts of the profile stay, else the first that came.',
+      },
+      preloading: 'Read experts ahead',
+      preloadingHelp: {
+        off: 'Uses idle time of the disk for experts that a layer will probably want.',
+        on: 'On, as long as it makes answers faster.',
+        slower: 'Resting: it made answers slower here. It will be tried again.',
+      },
+    },
     chartEmpty: 'Nothing was generated yet.',
     chartSummary: (name: string, now: string) => `${name} over the last two minutes; now ${now}`,
     totals: 'Since the model was loaded',
@@ -253,6 +298,7 @@ export const text = {
     residentColumn: 'Filled',
     read: 'Read',
     waited: 'Waited',
+    cacheOff: 'VRAM cache off: slower here',
   },
 
   settings: {

@@ -16,6 +16,8 @@ export const components: readonly Component[] = [
   'output_head',
   'session_state',
   'activations',
+  'program',
+  'read_buffers',
   'expert_slots',
   'remaining_experts',
 ];
