@@ -6,9 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use moestro_desktop::events::DesktopEvent;
+use moestro_desktop::hub::downloads::DownloadList;
+use moestro_desktop::hub::find::{RepositoryView, SearchResult};
 use moestro_desktop::models::ModelEntry;
 use moestro_desktop::settings::Settings;
 use moestro_engine::protocol::{Command, Event};
+use moestro_engine::verdict::Verdict;
+use moestro_hub::{Checked, Suggestion};
 use ts_rs::TS;
 
 /// With this variable set, the test writes the committed files.
@@ -43,6 +47,12 @@ fn generate(folder: &Path) {
     DesktopEvent::export_all(&config).unwrap();
     Settings::export_all(&config).unwrap();
     ModelEntry::export_all(&config).unwrap();
+    SearchResult::export_all(&config).unwrap();
+    RepositoryView::export_all(&config).unwrap();
+    DownloadList::export_all(&config).unwrap();
+    Suggestion::export_all(&config).unwrap();
+    Checked::export_all(&config).unwrap();
+    Verdict::export_all(&config).unwrap();
 }
 
 fn read(folder: &Path) -> BTreeMap<String, String> {

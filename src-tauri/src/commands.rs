@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::engine_process::{EngineError, EngineProcess};
 use crate::events::{DesktopEvent, EventStream};
+use crate::hub::desk::Desk;
 use crate::models::{self, ModelEntry};
 use crate::settings::{Loaded, Settings, SettingsError, SettingsFile};
 
@@ -78,9 +79,12 @@ pub fn list_models(
     file: State<'_, SettingsFile>,
     events: State<'_, Arc<EventStream>>,
     demo: State<'_, DemoModel>,
+    desk: State<'_, Desk>,
 ) -> Result<Vec<ModelEntry>, SettingsError> {
     let settings = told(file.load()?, &events);
-    Ok(models::list(&demo.0, &settings.models))
+    let folders: Vec<PathBuf> = settings.folders.iter().map(PathBuf::from).collect();
+    let found = moestro_hub::scan(&desk.cache(), &folders);
+    Ok(models::list(&demo.0, &settings.models, &found))
 }
 
 /// Asks for a GGUF file, or with `folder` for a Hugging Face folder, and adds it
@@ -106,16 +110,35 @@ pub async fn choose_model(
     let Some(path) = chosen.await.ok().flatten() else {
         return Ok(None);
     };
-    let path = path
-        .into_path()
-        .map_err(|error| ChooseError::NotLocal(error.to_string()))?;
-    let path = path
-        .into_os_string()
-        .into_string()
-        .map_err(|name| ChooseError::NotUtf8(name.into()))?;
+    let path = local_path(path)?;
     let add = |settings: &mut Settings| {
         if !settings.models.contains(&path) {
             settings.models.insert(0, path.clone());
+        }
+    };
+    told(file.update(add)?, &events);
+    Ok(Some(path))
+}
+
+/// Asks for a folder to look through for models, such as another program's, and
+/// adds it to the settings. `None` if the person changed their mind.
+#[tauri::command]
+pub async fn add_models_folder(
+    window: WebviewWindow,
+    file: State<'_, SettingsFile>,
+    events: State<'_, Arc<EventStream>>,
+) -> Result<Option<String>, ChooseError> {
+    let (answer, chosen) = oneshot::channel();
+    let dialog = window.dialog().file().set_parent(&window);
+    let dialog = dialog.set_title("Add a folder with models");
+    dialog.pick_folder(move |path: Option<FilePath>| drop(answer.send(path)));
+    let Some(path) = chosen.await.ok().flatten() else {
+        return Ok(None);
+    };
+    let path = local_path(path)?;
+    let add = |settings: &mut Settings| {
+        if !settings.folders.contains(&path) {
+            settings.folders.push(path.clone());
         }
     };
     told(file.update(add)?, &events);
@@ -134,6 +157,15 @@ pub fn forget_model(
         &events,
     );
     Ok(())
+}
+
+fn local_path(chosen: FilePath) -> Result<String, ChooseError> {
+    let path = chosen
+        .into_path()
+        .map_err(|error| ChooseError::NotLocal(error.to_string()))?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|name| ChooseError::NotUtf8(name.into()))
 }
 
 /// Passes on what the person should know about the reading.

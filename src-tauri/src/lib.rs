@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod engine_process;
 pub mod events;
+pub mod hub;
 pub mod models;
 pub mod settings;
 mod window;

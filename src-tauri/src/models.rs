@@ -1,8 +1,10 @@
-//! The models a person can pick: the demo model, then what they opened before.
+//! The models a person can pick: the demo model, what they opened before, and
+//! what lies in the Hugging Face cache and the folders they added.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use moestro_hub::{Model, Place};
 use serde::Serialize;
 
 /// Where the demo model lies in the source tree and below the installed
@@ -21,6 +23,12 @@ pub struct ModelEntry {
     pub demo: bool,
     /// Nothing is at `path` any more.
     pub missing: bool,
+    /// Where it was found, unless it was opened by hand.
+    pub place: Option<Place>,
+    /// Parts of it are missing.
+    pub incomplete: bool,
+    /// Seconds since 1970 when its files were last read; 0 if nobody knows.
+    pub used: u64,
 }
 
 /// The demo model: beside the installed application, else in the source tree
@@ -37,18 +45,30 @@ pub fn demo_model(resources: Option<&Path>) -> PathBuf {
         .unwrap_or_else(|| DEMO_MODEL.into())
 }
 
-/// The list as the window shows it; reads only file names and sizes.
-pub fn list(demo: &Path, opened: &[String]) -> Vec<ModelEntry> {
+/// The list as the window shows it; reads only file names and sizes. A model that
+/// was both opened and `found` is listed where it was found.
+pub fn list(demo: &Path, opened: &[String], found: &[Model]) -> Vec<ModelEntry> {
     let mut demo_entry = entry(demo);
     demo_entry.demo = true;
     demo_entry.name = DEMO_NAME.into();
     let mut entries = vec![demo_entry];
     for path in opened {
         let path = Path::new(path);
-        if path != demo {
+        if path != demo && !found.iter().any(|model| model.path == path) {
             entries.push(entry(path));
         }
     }
+    let others = found.iter().filter(|model| model.path != demo);
+    entries.extend(others.map(|model| ModelEntry {
+        path: model.path.display().to_string(),
+        name: model.name.clone(),
+        bytes: model.bytes,
+        demo: false,
+        missing: false,
+        place: Some(model.place),
+        incomplete: model.incomplete,
+        used: model.used,
+    }));
     entries
 }
 
@@ -62,6 +82,9 @@ fn entry(path: &Path) -> ModelEntry {
             .sum(),
         demo: false,
         missing: !path.exists(),
+        place: None,
+        incomplete: false,
+        used: 0,
     }
 }
 
@@ -147,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let demo = write(folder.path(), DEMO_MODEL, 5);
         let demo_path = demo.display().to_string();
-        let entries = list(&demo, &["/nowhere/a.gguf".into(), demo_path.clone()]);
+        let entries = list(&demo, &["/nowhere/a.gguf".into(), demo_path.clone()], &[]);
         assert_eq!(entries.len(), 2);
         let expected = ModelEntry {
             path: demo_path,
@@ -155,9 +178,39 @@ mod tests {
             bytes: 5,
             demo: true,
             missing: false,
+            place: None,
+            incomplete: false,
+            used: 0,
         };
         assert_eq!(entries[0], expected);
         assert!(entries[1].missing && entries[1].name == "a" && entries[1].bytes == 0);
+    }
+
+    #[test]
+    fn a_model_that_was_opened_and_found_is_listed_once() {
+        let model = |path: &str| Model {
+            path: path.into(),
+            name: "org/model".into(),
+            place: Place::Cache,
+            repo: None,
+            bytes: 7,
+            incomplete: true,
+            used: 5,
+        };
+        let found = [model("/cache/a"), model("/demo")];
+        let entries = list(
+            Path::new("/demo"),
+            &["/cache/a".into(), "/b".into()],
+            &found,
+        );
+        let seen: Vec<_> = entries.iter().map(|e| (e.path.as_str(), e.place)).collect();
+        let expected = [
+            ("/demo", None),
+            ("/b", None),
+            ("/cache/a", Some(Place::Cache)),
+        ];
+        assert_eq!(seen, expected);
+        assert!(entries[2].incomplete && !entries[2].missing && entries[2].used == 5);
     }
 
     #[test]

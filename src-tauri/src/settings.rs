@@ -25,8 +25,27 @@ pub struct Settings {
     /// Paths of the models the person opened, newest first.
     pub models: Vec<String>,
     pub last_model: Option<String>,
-    /// Load `last_model` (else the demo model) when the window opens.
+    /// The model to load when the window opens; `None` takes the last one.
+    pub default_model: Option<String>,
+    /// Load a model (the default, the last, else the demo model) when the window opens.
     pub load_on_start: bool,
+    /// Folders of other programs that are looked through for models.
+    pub folders: Vec<String>,
+    /// Decode speed of each model, by its path.
+    pub speeds: BTreeMap<String, ModelSpeed>,
+    /// Most bytes per second that downloads take.
+    pub download_limit: Option<u64>,
+}
+
+/// Tokens per second of one model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(default)]
+pub struct ModelSpeed {
+    /// Before it was fetched, from its headers.
+    pub estimate: Option<f64>,
+    /// In the last answer that was long enough to tell.
+    pub measured: Option<f64>,
 }
 
 impl Default for Settings {
@@ -40,7 +59,11 @@ impl Default for Settings {
             memory: BTreeMap::new(),
             models: Vec::new(),
             last_model: None,
+            default_model: None,
             load_on_start: true,
+            folders: Vec::new(),
+            speeds: BTreeMap::new(),
+            download_limit: None,
         }
     }
 }
@@ -61,7 +84,9 @@ impl Settings {
     pub fn forget_model(&mut self, path: &str) {
         self.models.retain(|model| model != path);
         self.memory.remove(path);
+        self.speeds.remove(path);
         self.last_model.take_if(|last| last == path);
+        self.default_model.take_if(|model| model == path);
     }
 }
 

@@ -9,6 +9,8 @@ use tauri::{App, Manager, Wry};
 use crate::commands::{self, DemoModel};
 use crate::engine_process::EngineProcess;
 use crate::events::EventStream;
+use crate::hub::desk::Desk;
+use crate::hub::{downloads, find, library};
 use crate::models;
 use crate::settings::SettingsFile;
 
@@ -35,6 +37,25 @@ pub fn open() -> ExitCode {
             commands::list_models,
             commands::choose_model,
             commands::forget_model,
+            commands::add_models_folder,
+            find::hub_catalog,
+            find::hub_search,
+            find::hub_repository,
+            find::hub_card,
+            find::hub_judge,
+            downloads::download_add,
+            downloads::download_list,
+            downloads::download_pause,
+            downloads::download_resume,
+            downloads::download_cancel,
+            downloads::download_clear,
+            downloads::download_limit,
+            downloads::hub_token,
+            library::library_verify,
+            library::library_verify_stop,
+            library::library_removal,
+            library::library_remove,
+            library::library_reveal,
         ])
         .build(tauri::generate_context!());
     match built {
@@ -52,9 +73,17 @@ pub fn open() -> ExitCode {
 fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
     let events = Arc::new(EventStream::default());
     let engine = EngineProcess::new(std::env::current_exe()?, events.clone())?;
+    let settings = SettingsFile::in_folder(&app.path().app_config_dir()?);
+    let (desk, notice) = Desk::open(&app.path().app_data_dir()?)?;
+    if let Some(notice) = notice {
+        events.notice(notice);
+    }
+    let limit = settings.load().map(|loaded| loaded.settings.download_limit);
+    desk.fetcher().limit.set(limit.unwrap_or_default());
+    app.manage(desk);
     app.manage(events);
     app.manage(engine);
-    app.manage(SettingsFile::in_folder(&app.path().app_config_dir()?));
+    app.manage(settings);
     app.manage(DemoModel(models::demo_model(
         app.path().resource_dir().ok().as_deref(),
     )));
@@ -62,6 +91,12 @@ fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
     tauri::async_runtime::spawn(async move {
         // A failure reaches the window as an `EngineExited`.
         let _ = handle.state::<EngineProcess>().start().await;
+    });
+    let handle = app.handle().clone();
+    tauri::async_runtime::spawn(async move {
+        if let Ok(queue) = handle.state::<Desk>().queue() {
+            queue.run(|| ()).await;
+        }
     });
     Ok(())
 }

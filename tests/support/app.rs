@@ -2,6 +2,7 @@
 //! does in it.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::json;
 
@@ -28,17 +29,33 @@ const LAST_ANSWER: &str = "
     const text = answers.length && answers[answers.length - 1].querySelector('.markdown');
     return text ? text.textContent.trim() : '';";
 
-/// Fields are dropped in this order.
+/// The first fields are dropped first.
 pub struct App {
     pub window: Window,
     _display: Xvfb,
-    _home: tempfile::TempDir,
+    home: Rc<tempfile::TempDir>,
 }
 
 impl App {
     /// Opens the window with nothing but these settings (JSON) in its home.
     pub fn open(settings: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = Rc::new(tempfile::tempdir().unwrap());
+        Self::open_at(home, Some(settings), &[])
+    }
+
+    /// Closes the window and opens it again, in the same home.
+    pub fn reopen(self, more: &[(&str, &Path)]) -> Self {
+        let home = self.home.clone();
+        drop(self);
+        Self::open_at(home, None, more)
+    }
+
+    /// Opens the window in `home`, with `more` environment variables.
+    pub fn open_at(
+        home: Rc<tempfile::TempDir>,
+        settings: Option<&str>,
+        more: &[(&str, &Path)],
+    ) -> Self {
         let folder = |name: &str| {
             let path = home.path().join(name);
             std::fs::create_dir_all(&path).unwrap();
@@ -51,21 +68,21 @@ impl App {
             ("XDG_CACHE_HOME", folder("cache")),
             ("XDG_RUNTIME_DIR", folder("run")),
         ];
-        std::fs::write(
-            folder("config/app.moestro.desktop").join("settings.json"),
-            settings,
-        )
-        .unwrap();
-        let environment = environment
-            .each_ref()
+        if let Some(settings) = settings {
+            let file = folder("config/app.moestro.desktop").join("settings.json");
+            std::fs::write(file, settings).unwrap();
+        }
+        let own = environment
+            .iter()
             .map(|(name, path)| (*name, path.as_path()));
+        let environment: Vec<_> = own.chain(more.iter().copied()).collect();
         let display = Xvfb::start();
         let binary = env!("CARGO_BIN_EXE_moestro-desktop");
         let window = Window::open(binary, &environment, &display.display);
         App {
             window,
             _display: display,
-            _home: home,
+            home,
         }
     }
 

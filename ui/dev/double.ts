@@ -33,9 +33,18 @@ export class Double implements Api {
     const demo = { path: demoInfo.path, name: 'Moestro demo model', bytes: demoInfo.file_bytes };
     const large = { path: largeInfo.path, name: largeInfo.name, bytes: largeInfo.file_bytes };
     this.#models = [
-      { ...demo, demo: true, missing: machine === 'empty' },
-      { ...large, demo: false, missing: false },
-      { path: '/media/usb/tiny-moe', name: 'tiny-moe', bytes: 0, demo: false, missing: true },
+      { ...demo, demo: true, missing: machine === 'empty', place: null, incomplete: false, used: 0 },
+      { ...large, demo: false, missing: false, place: 'cache', incomplete: false, used: 1.79e9 },
+      {
+        path: '/media/usb/tiny-moe',
+        name: 'tiny-moe',
+        bytes: 0,
+        demo: false,
+        missing: true,
+        place: null,
+        incomplete: false,
+        used: 0,
+      },
     ];
     const kept = localStorage.getItem('double.settings');
     this.#settings = kept ? (JSON.parse(kept) as Settings) : freshSettings();

@@ -8,12 +8,13 @@ import '../src/style/base.css';
 import '../src/style/code.css';
 import App from '../src/App.svelte';
 import { AppState } from '../src/state/app.svelte';
+import { RecordedHub } from '../src/testing/hub';
 import { Double, type Machine } from './double';
 
 const machine = (new URLSearchParams(location.search).get('machine') ?? 'demo') as Machine;
 const double = new Double(machine);
 const target = document.getElementById('app');
 if (!target) throw new Error('no #app');
-const state = new AppState(double, localStorage);
+const state = new AppState(double, new RecordedHub(), localStorage);
 Object.assign(window, { double, state });
 mount(App, { target, props: { state } });

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import App from './App.svelte';
 import type { Forecast } from './bindings/Forecast';
 import { AppState } from './state/app.svelte';
+import { RecordedHub } from './testing/hub';
 import { demoPath, info, placement, Recorder, snapshot, stats } from './testing/recorded';
 
 let api: Recorder;
@@ -14,7 +15,7 @@ beforeEach(async () => {
   localStorage.clear();
   api = new Recorder();
   api.onStart = () => state.engine.status !== 'running' && api.ready();
-  state = new AppState(api, localStorage);
+  state = new AppState(api, new RecordedHub(), localStorage);
   render(App, { state });
   await settle();
 });

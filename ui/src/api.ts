@@ -4,6 +4,7 @@ import type { Command } from './bindings/Command';
 import type { DesktopEvent } from './bindings/DesktopEvent';
 import type { ModelEntry } from './bindings/ModelEntry';
 import type { Settings } from './bindings/Settings';
+import type { HubApi } from './hub/api';
 
 /** What the window asks of the desktop; every promise rejects with a sentence. */
 export interface Api {
@@ -31,4 +32,29 @@ export const desktop: Api = {
   listModels: () => invoke<ModelEntry[]>('list_models'),
   chooseModel: (folder) => invoke<string | null>('choose_model', { folder }),
   forgetModel: (path) => invoke('forget_model', { path }),
+};
+
+export const desktopHub: HubApi = {
+  catalog: () => invoke('hub_catalog'),
+  search: (words) => invoke('hub_search', { words }),
+  repository: (repo) => invoke('hub_repository', { repo }),
+  card: (repo) => invoke('hub_card', { repo }),
+  judge: (repo, label) => invoke('hub_judge', { repo, label }),
+
+  add: (repo, label) => invoke('download_add', { repo, label }),
+  downloads: () => invoke('download_list'),
+  pause: (id) => invoke('download_pause', { id }),
+  resume: (id) => invoke('download_resume', { id }),
+  cancelDownload: (id) => invoke('download_cancel', { id }),
+  clearDone: () => invoke('download_clear'),
+  limit: (bytesPerSecond) => invoke('download_limit', { bytesPerSecond }),
+  setToken: (token) => invoke('hub_token', { token }),
+
+  addFolder: () => invoke('add_models_folder'),
+  verify: (path, onProgress) =>
+    invoke('library_verify', { path, onProgress: new Channel<number>(onProgress) }),
+  stopVerifying: () => invoke('library_verify_stop'),
+  removal: (path) => invoke('library_removal', { path }),
+  remove: (path) => invoke('library_remove', { path }),
+  reveal: (path) => invoke('library_reveal', { path }),
 };

@@ -78,3 +78,8 @@ export function parameters(count: number): string {
   if (count >= 1e6) return `${number(count / 1e6, 1)} million`;
   return number(count);
 }
+
+/** A day, from seconds since 1970. */
+export function day(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleDateString(locale, { dateStyle: 'medium' });
+}

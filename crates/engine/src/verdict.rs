@@ -136,6 +136,7 @@ fn expected_hit_rate(share: f64) -> f64 {
 }
 
 /// Time to read what one token needs: from memory, and from disk what has no slot.
+/// Keys and values are left out, as of a short context.
 fn seconds_per_token(
     inspection: &Inspection,
     model: &ModelInfo,
@@ -157,11 +158,16 @@ fn seconds_per_token(
     let state = 2 * inspection.blueprint.recurrent_elements() as u64 * 4;
     let read = (always + head.unwrap_or(0) + chosen + state) as f64;
     let missed = chosen as f64 * (1.0 - hit_rate);
-    read / (bandwidth.memory * MEMORY_SHARE) + missed / bandwidth.disk
+    let layers = inspection.blueprint.layers.len() as f64;
+    let memory = read / (bandwidth.memory * MEMORY_SHARE);
+    memory + missed / bandwidth.disk + layers * SECONDS_PER_LAYER
 }
 
 /// Part of the memory bandwidth that decoding reaches.
 const MEMORY_SHARE: f64 = 0.6;
+/// What a layer takes however small it is: waking threads, and the small steps
+/// between the large products.
+const SECONDS_PER_LAYER: f64 = 50e-6;
 
 #[cfg(test)]
 mod tests {

@@ -256,6 +256,8 @@ impl Queue {
                 continue;
             };
             changed();
+            // Also when this future is dropped in the middle.
+            let _ended = Ended(self);
             let fetcher = self.fetcher();
             let done = pull(&fetcher, &selection, &progress, &stop).await;
             self.finished(&selection, done);
@@ -331,6 +333,21 @@ impl Queue {
     fn save(&self, state: &State) -> Result<()> {
         self.0.changed.notify_one();
         self.0.file.save(&state.jobs)
+    }
+}
+
+/// Nothing runs any more when this is dropped.
+struct Ended<'a>(&'a Queue);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut state = locked(&self.0.0.state);
+        state.running = None;
+        for job in &mut state.jobs {
+            if job.state == JobState::Running {
+                job.state = JobState::Queued;
+            }
+        }
     }
 }
 

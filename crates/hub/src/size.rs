@@ -1,18 +1,18 @@
 //! Sizes as a person reads them.
 
-/// Decimal units, as the Hub and disk makers count: 48.6 GB.
+/// Bytes for a person, as the memory they will fill: GiB with two decimals, MiB or
+/// KiB with one.
 pub fn show_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
+    const UNITS: [(&str, u64, usize); 3] = [
+        ("GiB", 1 << 30, 2),
+        ("MiB", 1 << 20, 1),
+        ("KiB", 1 << 10, 1),
+    ];
+    let unit = UNITS.iter().find(|(_, size, _)| bytes >= *size);
+    match unit {
+        Some((name, size, digits)) => format!("{:.*} {name}", digits, bytes as f64 / *size as f64),
+        None => format!("{bytes} bytes"),
     }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 #[cfg(test)]
@@ -20,11 +20,10 @@ mod tests {
     use super::show_bytes;
 
     #[test]
-    fn sizes_have_one_decimal() {
-        assert_eq!(show_bytes(999), "999 bytes");
-        assert_eq!(show_bytes(1000), "1.0 kB");
-        assert_eq!(show_bytes(48_561_234_000), "48.6 GB");
-        assert_eq!(show_bytes(999_999_999), "1.0 GB");
-        assert_eq!(show_bytes(u64::MAX), "18446744.1 TB");
+    fn sizes_are_those_of_memory() {
+        assert_eq!(show_bytes(1023), "1023 bytes");
+        assert_eq!(show_bytes(1536), "1.5 KiB");
+        assert_eq!(show_bytes(48 << 20), "48.0 MiB");
+        assert_eq!(show_bytes(48_561_234_000), "45.23 GiB");
     }
 }

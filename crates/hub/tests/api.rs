@@ -7,106 +7,11 @@ use std::path::Path;
 
 use moestro_checkpoint::Checkpoint;
 use moestro_hub::{
-    Environment, Fetcher, Hub, HubError, Options, PullProgress, RepoId, Repository, Revision, Stop,
-    Supported, card, look, pull, removal, scan, variants, verify,
+    Hub, PullProgress, Stop, Supported, card, look, pull, removal, scan, variants, verify,
 };
-use serde_json::{Value, json};
-use support::{Answer, FaultServer, git_blob, noise, sha256};
-
-const COMMIT: &str = "2222222222222222222222222222222222222222";
-
-/// A Hub with one repository.
-struct TestHub {
-    server: FaultServer,
-    cache: tempfile::TempDir,
-    tree: Vec<Value>,
-    more: Value,
-}
-
-impl TestHub {
-    fn new() -> TestHub {
-        TestHub {
-            server: FaultServer::start(),
-            cache: tempfile::tempdir().unwrap(),
-            tree: Vec::new(),
-            more: json!({}),
-        }
-    }
-
-    fn file(&mut self, path: &str, bytes: &[u8], large: bool) {
-        self.server.put(
-            &format!("/org/model/resolve/{COMMIT}/{path}"),
-            bytes.to_vec(),
-        );
-        let mut entry = json!({
-            "type": "file", "path": path, "size": bytes.len(), "oid": git_blob(bytes),
-        });
-        if large {
-            entry["oid"] = json!("0".repeat(40));
-            entry["lfs"] = json!({"oid": sha256(bytes), "size": bytes.len(), "pointerSize": 134});
-            entry["xetHash"] = json!("1".repeat(64));
-        }
-        self.tree.push(entry);
-    }
-
-    /// Puts everything in place.
-    fn ready(&self) {
-        let mut info = json!({
-            "_id": "1", "id": "org/model", "sha": COMMIT, "downloads": 12, "likes": 3,
-            "gated": false, "private": false, "lastModified": "2026-02-03T04:05:06.000Z",
-            "tags": ["gguf", "license:apache-2.0"], "config": {"model_type": "qwen3_next"},
-            "siblings": [],
-        });
-        for (key, value) in self.more.as_object().unwrap() {
-            info[key] = value.clone();
-        }
-        let text = |value: &Value| value.to_string().into_bytes();
-        self.server.put(
-            "/api/models",
-            text(&json!([info.clone(), {"id": "../evil"}])),
-        );
-        self.server
-            .put("/api/models/org/model/revision/main", text(&info));
-        let tree = json!(self.tree);
-        self.server
-            .put(&format!("/api/models/org/model/tree/{COMMIT}"), text(&tree));
-    }
-
-    fn environment(&self) -> Environment {
-        Environment {
-            endpoint: self.server.endpoint(),
-            home: self.cache.path().into(),
-            cache: self.cache.path().into(),
-            token: None,
-            offline: false,
-        }
-    }
-
-    fn hub(&self) -> Hub {
-        Hub::new(self.environment()).unwrap()
-    }
-
-    fn fetcher(&self) -> Fetcher {
-        Fetcher::new(self.environment(), Options::default()).unwrap()
-    }
-
-    fn repository(&self) -> Result<Repository, HubError> {
-        let repo: RepoId = "org/model".parse().unwrap();
-        block_on(self.hub().repository(&repo, &Revision::default()))
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.unwrap().block_on(future)
-}
-
-fn fixture(path: &str) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    std::fs::read(root.join(path)).unwrap()
-}
+use serde_json::json;
+use support::hub::{COMMIT, TestHub, block_on, fixture};
+use support::{Answer, git_blob, noise, sha256};
 
 #[test]
 fn a_search_tells_what_matters_and_drops_unsafe_names() {

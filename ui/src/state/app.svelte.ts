@@ -1,7 +1,11 @@
 import { createContext } from 'svelte';
 import type { Api } from '../api';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
+import type { GenerationStats } from '../bindings/GenerationStats';
 import { sentence } from '../sentence';
+import type { HubApi } from '../hub/api';
+import { DownloadsState } from '../hub/downloads.svelte';
+import { FindState } from '../hub/find.svelte';
 import { ChatState } from './chat.svelte';
 import { EngineState } from './engine.svelte';
 import { LibraryState } from './library.svelte';
@@ -12,6 +16,8 @@ import { SettingsState } from './settings.svelte';
 
 /** A window that was reloaded over a running engine hears of its model within this time. */
 const REPLAY_MS = 80;
+/** Shorter answers say little about speed. */
+const TELLING_TOKENS = 32;
 
 /** All the state of the window; made once and handed down. */
 export class AppState {
@@ -22,20 +28,29 @@ export class AppState {
   readonly model: ModelState;
   readonly memory: MemoryState;
   readonly chat: ChatState;
+  readonly hub: HubApi;
+  readonly find: FindState;
+  readonly downloads: DownloadsState;
 
   readonly #api: Api;
   #began = false;
 
-  constructor(api: Api, storage: Storage) {
+  constructor(api: Api, hub: HubApi, storage: Storage) {
     this.#api = api;
     this.engine = new EngineState(api);
     this.settings = new SettingsState(api);
-    this.library = new LibraryState(api, this.settings);
+    this.library = new LibraryState(api, hub, this.settings);
     this.model = new ModelState(this.engine, this.settings, (path) => this.#loaded(path));
     this.memory = new MemoryState(this.engine, (memory) => {
       if (this.model.path !== null) this.settings.setMemory(this.model.path, memory);
     });
     this.chat = new ChatState(this.engine, this.settings, storage);
+    this.hub = hub;
+    this.find = new FindState(hub);
+    this.downloads = new DownloadsState(hub, () => {
+      void this.library.refresh();
+      void this.find.refresh();
+    });
   }
 
   async begin(): Promise<void> {
@@ -55,6 +70,7 @@ export class AppState {
     this.model.receive(event);
     this.memory.receive(event);
     this.chat.receive(event);
+    if (event.type === 'engine' && event.event.type === 'finished') this.#measured(event.event.stats);
     if (event.type === 'engine' && event.event.type === 'ready' && !this.#began) {
       this.#began = true;
       setTimeout(() => void this.#loadFirst(), REPLAY_MS);
@@ -83,6 +99,13 @@ export class AppState {
     if (!this.settings.value.load_on_start || this.model.phase !== 'none') return;
     const path = this.library.first();
     if (path !== null) await this.model.load(path);
+  }
+
+  /** Keeps the speed of an answer that was long enough to tell, beside the estimate. */
+  #measured(stats: GenerationStats): void {
+    const { path } = this.model;
+    if (path === null || stats.generated_tokens < TELLING_TOKENS) return;
+    this.settings.setSpeed(path, { measured: stats.decode_tokens_per_second });
   }
 
   #loaded(path: string): void {

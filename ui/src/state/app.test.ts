@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { RecordedHub } from '../testing/hub';
 import { demoPath, info, placement, Recorder, stats } from '../testing/recorded';
 import { AppState } from './app.svelte';
 import type { Answer } from './conversation';
@@ -11,7 +12,7 @@ beforeEach(() => {
   localStorage.clear();
   api = new Recorder();
   api.onStart = () => app.engine.status !== 'running' && api.ready();
-  app = new AppState(api, localStorage);
+  app = new AppState(api, new RecordedHub(), localStorage);
 });
 afterEach(() => vi.useRealTimers());
 
@@ -75,7 +76,16 @@ test('at the start the demo model is loaded, with the settings for it', async ()
 });
 
 test('the last model comes first, if it is still there', async () => {
-  const other = { path: '/m/other.gguf', name: 'other', bytes: 1, demo: false, missing: false };
+  const other = {
+    path: '/m/other.gguf',
+    name: 'other',
+    bytes: 1,
+    demo: false,
+    missing: false,
+    place: null,
+    incomplete: false,
+    used: 0,
+  };
   api.models.push(other);
   api.settings.last_model = other.path;
   await begin();
@@ -83,7 +93,16 @@ test('the last model comes first, if it is still there', async () => {
 });
 
 test('a last model that is gone gives way to the demo model', async () => {
-  api.models.push({ path: '/m/gone.gguf', name: 'gone', bytes: 0, demo: false, missing: true });
+  api.models.push({
+    path: '/m/gone.gguf',
+    name: 'gone',
+    bytes: 0,
+    demo: false,
+    missing: true,
+    place: null,
+    incomplete: false,
+    used: 0,
+  });
   api.settings.last_model = '/m/gone.gguf';
   await begin();
   expect(api.last('load').request.model).toBe(demoPath);
@@ -100,7 +119,7 @@ test('nothing is loaded when the person does not want it, or when it is there al
     api.ready();
     api.tell({ type: 'loaded', id: 5, model: info, placement: placement() });
   };
-  app = new AppState(api, localStorage);
+  app = new AppState(api, new RecordedHub(), localStorage);
   await begin();
   expect(api.of('load')).toHaveLength(0);
   expect(app.model.phase).toBe('loaded');
@@ -243,7 +262,7 @@ test('the conversation is there again in the next window', async () => {
   await write('one');
   app.chat.setDraft('half a thought');
   await settle(2000);
-  const next = new AppState(new Recorder(), localStorage);
+  const next = new AppState(new Recorder(), new RecordedHub(), localStorage);
   expect(next.chat.turns.map((turn) => turn.text)).toEqual(['a', 'one']);
   expect(next.chat.turns[1]).toMatchObject({ state: 'interrupted' });
   expect(next.chat.draft).toBe('half a thought');

@@ -8,6 +8,8 @@ const STRIP_HZ = 1;
 export class PageState {
   current = $state<Page>('chat');
   visible = $state(true);
+  /** Part of the Models page that is open. */
+  models = $state<'here' | 'find'>('here');
 
   /** How often the engine should tell about its memory. */
   get watchHz(): number {

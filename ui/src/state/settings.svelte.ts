@@ -1,5 +1,6 @@
 import type { Api } from '../api';
 import type { MemorySettings } from '../bindings/MemorySettings';
+import type { ModelSpeed } from '../bindings/ModelSpeed';
 import type { SamplingOverrides } from '../bindings/SamplingOverrides';
 import type { Settings } from '../bindings/Settings';
 import { sentence } from '../sentence';
@@ -40,7 +41,11 @@ export function freshSettings(): Settings {
     memory: {},
     models: [],
     last_model: null,
+    default_model: null,
     load_on_start: true,
+    folders: [],
+    speeds: {},
+    download_limit: null,
   };
 }
 
@@ -90,6 +95,13 @@ export class SettingsState {
     this.#save.call();
   }
 
+  /** Notes how fast a model should be, or was. */
+  setSpeed(path: string, speed: Partial<ModelSpeed>): void {
+    const known = this.value.speeds[path] ?? { estimate: null, measured: null };
+    this.value.speeds[path] = { ...known, ...speed };
+    this.#save.call();
+  }
+
   /** Notes a model that loaded, newest first. The demo model is listed anyway. */
   remember(path: string, demo: boolean): void {
     const others = this.value.models.filter((known) => known !== path);
@@ -99,8 +111,11 @@ export class SettingsState {
   forget(path: string): void {
     const others = Object.entries(this.value.memory).filter(([known]) => known !== path);
     const memory = Object.fromEntries(others);
-    const last_model = this.value.last_model === path ? null : this.value.last_model;
-    this.change({ models: this.value.models.filter((known) => known !== path), memory, last_model });
+    const unless = (model: string | null) => (model === path ? null : model);
+    const last_model = unless(this.value.last_model);
+    const default_model = unless(this.value.default_model);
+    const models = this.value.models.filter((known) => known !== path);
+    this.change({ models, memory, last_model, default_model });
   }
 
   async saveNow(): Promise<void> {

@@ -21,7 +21,18 @@ export class Recorder implements Api {
   readonly saved: Settings[] = [];
   starts = 0;
   settings: Settings = freshSettings();
-  models: ModelEntry[] = [{ path: demoPath, name: 'Demo', bytes: 1000, demo: true, missing: false }];
+  models: ModelEntry[] = [
+    {
+      path: demoPath,
+      name: 'Demo',
+      bytes: 1000,
+      demo: true,
+      missing: false,
+      place: null,
+      incomplete: false,
+      used: 0,
+    },
+  ];
   chosen: string | null = null;
   /** When set, `send` rejects with it. */
   refusal: string | null = null;

@@ -1,7 +1,8 @@
 //! A Hub on loopback that fails in the ways real ones do.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
+pub mod hub;
 mod request;
 pub mod server;
 

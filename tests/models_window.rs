@@ -1,0 +1,147 @@
+//! The Models page in the real window, against a Hub on loopback: a search, a look
+//! at a model, a download that is paused and goes on after the app was closed, and
+//! a chat with what was fetched.
+//!
+//! Needs Xvfb and WebKitWebDriver. Screenshots land in `target/screenshots`.
+
+#[path = "../crates/hub/tests/support/mod.rs"]
+mod hub_support;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use hub_support::Answer;
+use hub_support::hub::TestHub;
+use support::app::App;
+use support::webdriver::wait;
+
+const SETTINGS: &str = r#"{ "sampling": { "temperature": 0.0 }, "threads": 1, "theme": "light" }"#;
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_model_is_found_judged_fetched_and_asked() {
+    let mut hub = TestHub::new();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo/moestro-demo.gguf");
+    hub.file("Model-Q8_0.gguf", &std::fs::read(demo).unwrap(), true);
+    hub.file("Model-IQ2_XXS.gguf", b"GGUF", true);
+    hub.file(
+        "README.md",
+        b"---\nlicense: mit\n---\n# Model\n\nA <b>small</b> model.\n",
+        false,
+    );
+    hub.ready();
+
+    let home = Rc::new(tempfile::tempdir().unwrap());
+    let (endpoint, folder) = (PathBuf::from(hub.server.endpoint()), home.path().join("hf"));
+    let environment = [
+        ("HF_ENDPOINT", endpoint.as_path()),
+        ("HF_HOME", folder.as_path()),
+    ];
+    let app = App::open_at(home, Some(SETTINGS), &environment);
+    app.wait_for_model();
+    app.go_to("models");
+    app.window.click("tab-find");
+    wait("the curated list", || {
+        (app.window.count("suggestion") > 5).then_some(())
+    });
+    app.screenshot("models-suggestions");
+    app.window.type_into("search-words", "model");
+    app.window.click("search-go");
+    wait("a result", || {
+        (app.window.count("search-result") == 1).then_some(())
+    });
+    app.screenshot("models-search");
+
+    look(&app);
+    fetch_with_a_pause(&hub, &app);
+    let app = close_and_open(&hub, app, &environment);
+    chat(&app);
+}
+
+fn look(app: &App) {
+    app.window.click("search-result");
+    wait("the variants", || {
+        (app.window.count("variant") == 2).then_some(())
+    });
+    assert_eq!(app.window.count("variant-download"), 1, "IQ2_XXS is greyed");
+    app.window.click("card-toggle");
+    let card = wait("the card", || {
+        let card = app.window.text("card")?;
+        card.contains("Model").then_some(card)
+    });
+    assert!(
+        !card.contains("<b>") && !card.contains("license:"),
+        "{card}"
+    );
+    app.window.click("variant-judge");
+    let fit = wait("a verdict", || app.window.attribute("verdict", "data-fit"));
+    assert_eq!(fit, "memory");
+    let speed = app.window.text("verdict-speed").unwrap();
+    assert!(speed.contains("estimate"), "{speed}");
+    app.screenshot("models-verdict");
+}
+
+fn fetch_with_a_pause(hub: &TestHub, app: &App) {
+    hub.server.rule(|_, _| Answer::Slow(MIB / 4));
+    app.window.click("variant-download");
+    let present = || app.window.text("download-numbers");
+    wait("bytes to come in", || {
+        let text = present()?;
+        (text.contains("/s") && !text.starts_with('0')).then_some(())
+    });
+    app.screenshot("models-download");
+    app.window.click("download-pause");
+    wait("the pause", || (state(app)? == "paused").then_some(()));
+    let sent = hub.server.sent();
+    app.screenshot("models-paused");
+    app.window.click("download-resume");
+    wait("more bytes", || {
+        let more = hub.server.sent() > sent + 2 * MIB;
+        (state(app)? == "running" && more).then_some(())
+    });
+}
+
+/// The app is closed in the middle of the download, which then goes on by itself.
+fn close_and_open(hub: &TestHub, app: App, environment: &[(&str, &Path)]) -> App {
+    let app = app.reopen(environment);
+    app.wait_for_model();
+    app.go_to("models");
+    wait("the download to go on", || {
+        (state(&app)? == "running").then_some(())
+    });
+    app.screenshot("models-after-restart");
+    let sent = hub.server.sent();
+    hub.server.rule(|_, _| Answer::Good);
+    wait("its end", || (state(&app)? == "done").then_some(()));
+    assert!(
+        hub.server.sent() - sent < 11 * MIB,
+        "what was here is not fetched again"
+    );
+    wait("the model in the list", || {
+        (app.window.count("model-row") == 2).then_some(())
+    });
+    app
+}
+
+fn chat(app: &App) {
+    app.window.click("download-load");
+    wait("the model to be loaded", || {
+        let path = app
+            .window
+            .attribute("strip-model", "title")
+            .unwrap_or_default();
+        let row = app.window.attribute("model-row", "data-loaded")?;
+        (row == "true" || path.contains("org/model")).then_some(())
+    });
+    app.screenshot("models-fetched");
+    app.go_to("chat");
+    app.wait_for_model();
+    let answer = app.answer_to("What is 2+2?");
+    assert!(answer.contains('4'), "2+2 is not {answer:?}");
+    app.screenshot("chat-with-fetched-model");
+}
+
+fn state(app: &App) -> Option<String> {
+    app.window.attribute("download-row", "data-state")
+}

@@ -1,0 +1,85 @@
+import type { DownloadList } from '../bindings/DownloadList';
+import type { JobView } from '../bindings/JobView';
+import { sentence } from '../sentence';
+import type { HubApi } from './api';
+
+/** While something moves, and while nothing does. */
+const BUSY_MS = 500;
+const IDLE_MS = 4000;
+
+/** The download queue, as the desktop keeps it. */
+export class DownloadsState {
+  list = $state.raw<DownloadList | null>(null);
+  failure = $state<string | null>(null);
+
+  readonly #api: HubApi;
+  readonly #onDone: () => void;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #done: number[] = [];
+
+  constructor(api: HubApi, onDone: () => void) {
+    this.#api = api;
+    this.#onDone = onDone;
+  }
+
+  get jobs(): JobView[] {
+    return this.list?.jobs ?? [];
+  }
+
+  /** Keeps reading the list until `stop`. */
+  async watch(): Promise<void> {
+    await this.refresh();
+    const active = this.jobs.some((job) => job.state === 'running' || job.state === 'queued');
+    this.stop();
+    this.#timer = setTimeout(() => void this.watch(), active ? BUSY_MS : IDLE_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      const first = this.list === null;
+      this.list = await this.#api.downloads();
+      const done = this.jobs.filter((job) => job.state === 'done').map((job) => job.id);
+      if (!first && done.some((id) => !this.#done.includes(id))) this.#onDone();
+      this.#done = done;
+    } catch (error) {
+      this.failure = sentence(error);
+    }
+  }
+
+  add(repo: string, label: string): Promise<void> {
+    return this.#act(() => this.#api.add(repo, label));
+  }
+  pause(id: number): Promise<void> {
+    return this.#act(() => this.#api.pause(id));
+  }
+  resume(id: number): Promise<void> {
+    return this.#act(() => this.#api.resume(id));
+  }
+  cancel(id: number): Promise<void> {
+    return this.#act(() => this.#api.cancelDownload(id));
+  }
+  clearDone(): Promise<void> {
+    return this.#act(() => this.#api.clearDone());
+  }
+  limit(bytesPerSecond: number | null): Promise<void> {
+    return this.#act(() => this.#api.limit(bytesPerSecond));
+  }
+  setToken(token: string): Promise<void> {
+    return this.#act(() => this.#api.setToken(token));
+  }
+
+  async #act(action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+      this.failure = null;
+    } catch (error) {
+      this.failure = sentence(error);
+    }
+    await this.watch();
+  }
+}
