@@ -263,7 +263,8 @@ fn a_profile_shows_the_routing_and_its_recording_can_be_replayed() {
         "--budgets",
         &budget(4),
     ];
-    let json: serde_json::Value = serde_json::from_str(&succeed(&[run, more].concat())).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&succeed(&[&run[..], &more[..]].concat())).unwrap();
     let sizes = json["sizes"].as_array().unwrap();
     assert_eq!(sizes.len(), 2);
     assert!(

@@ -12,7 +12,7 @@ use crate::cache::{parent, sync_folder};
 use crate::error::{HubError, Result};
 
 /// Bytes of a block: the most that is lost of each connection when a process dies.
-pub(crate) const BLOCK: u64 = 1 << 20;
+pub(crate) const BLOCK: u64 = 256 << 10;
 
 const MAGIC: &[u8; 8] = b"MOESTRO1";
 /// Magic, bytes of the file, bytes of a block.

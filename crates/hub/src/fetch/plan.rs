@@ -8,7 +8,7 @@ use crate::locked;
 
 /// Blocks that one request asks for at most. Small enough that the checksum,
 /// which needs the blocks in order, does not fall far behind.
-const LONGEST_RUN: usize = 64;
+const LONGEST_RUN: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Block {
