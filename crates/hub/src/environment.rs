@@ -17,11 +17,13 @@ pub struct Environment {
     pub offline: bool,
 }
 
-const ENDPOINT: &str = "https://huggingface.co";
 /// A token is about 40 bytes; anything larger is not one.
 const LONGEST_TOKEN: u64 = 4096;
 
 impl Environment {
+    /// The Hub itself.
+    pub const ENDPOINT: &str = "https://huggingface.co";
+
     /// From this process's environment.
     pub fn read() -> Environment {
         Self::from(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
@@ -41,7 +43,7 @@ impl Environment {
         let token_file = folder("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
         Environment {
             endpoint: get("HF_ENDPOINT")
-                .unwrap_or_else(|| ENDPOINT.into())
+                .unwrap_or_else(|| Self::ENDPOINT.into())
                 .trim_end_matches('/')
                 .into(),
             token: get("HF_TOKEN")

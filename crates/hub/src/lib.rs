@@ -19,6 +19,7 @@ mod fetch;
 mod headers;
 mod library;
 mod names;
+mod parts;
 mod pull;
 mod queue;
 mod removal;

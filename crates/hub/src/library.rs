@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::names::RepoId;
+use crate::parts::{is_beside, part};
 
 /// Folders below an added one that are looked through.
 const DEEPEST: usize = 4;
@@ -103,15 +104,18 @@ fn models_in(
         });
     }
     let mut sets: BTreeMap<String, Vec<&PathBuf>> = BTreeMap::new();
-    for file in files.iter().filter(|f| is(f, "gguf") && !is_beside(f)) {
+    for file in files
+        .iter()
+        .filter(|f| is(f, "gguf") && !is_beside(&lossy(f.file_name())))
+    {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let set = split_name(&stem).map_or(stem.as_ref(), |(set, _)| set);
+        let set = part(&stem).map_or(stem.as_ref(), |part| part.stem);
         sets.entry(set.into()).or_default().push(file);
     }
     for (set, parts) in sets {
         let about = total(&parts);
         let stem = parts[0].file_stem().unwrap_or_default().to_string_lossy();
-        let wanted = split_name(&stem).map_or(1, |(_, count)| count);
+        let wanted = part(&stem).map_or(1, |part| part.count);
         let name = match repo {
             Some(repo) => format!("{repo}: {set}"),
             None => set.clone(),
@@ -188,22 +192,8 @@ fn total(files: &[&PathBuf]) -> Total {
     }
 }
 
-/// Part of another kind of model file that lies beside the weights.
-fn is_beside(file: &Path) -> bool {
-    let name = file
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
-    name.contains("mmproj") || name.contains("imatrix") || name.contains("vocab")
-}
-
-/// Set and count of `SET-00001-of-00003`.
-fn split_name(stem: &str) -> Option<(&str, usize)> {
-    let (rest, count) = stem.rsplit_once("-of-")?;
-    let (set, number) = rest.rsplit_once('-')?;
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
-    (digits(number) && digits(count)).then_some((set, count.parse().ok()?))
+fn lossy(name: Option<&std::ffi::OsStr>) -> String {
+    name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Do the names `model-00001-of-00041` of shards count more than are there?
@@ -212,7 +202,7 @@ fn shards_missing(folder: &Path, files: &[&PathBuf]) -> bool {
         return false;
     }
     let stem = files[0].file_stem().unwrap_or_default().to_string_lossy();
-    split_name(&stem).is_some_and(|(_, count)| files.len() < count)
+    part(&stem).is_some_and(|part| files.len() < part.count)
 }
 
 /// The files of the model at `path`, as the library lists it.
@@ -237,7 +227,7 @@ pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
             .into_owned()
     };
     let own = stem(path);
-    let set = |stem: &str| split_name(stem).map(|(set, _)| set.to_string());
+    let set = |stem: &str| part(stem).map(|part| part.stem.to_string());
     let same = |f: &PathBuf| {
         is_gguf(f) && (f == path || (set(&own).is_some() && set(&stem(f)) == set(&own)))
     };

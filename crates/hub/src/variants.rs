@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Repository;
 use crate::fetch::RepoFile;
+use crate::parts::{is_beside, part};
 use crate::pull::Selection;
 
 /// What the engine can read, told by who calls.
@@ -153,13 +154,8 @@ fn ggufs(files: &[RepoFile], supported: &Supported) -> Vec<Variant> {
     let mut sets: BTreeMap<String, Vec<RepoFile>> = BTreeMap::new();
     for file in files {
         let path = file.path.as_str();
-        let name = file.path.file_name().to_lowercase();
-        // Parts of models for other purposes: vision towers, importance matrices.
-        let beside = ["mmproj", "imatrix", "vocab"]
-            .iter()
-            .any(|w| name.contains(w));
         if let Some(stem) = strip_gguf(path)
-            && !beside
+            && !is_beside(file.path.file_name())
         {
             let set = part(stem).map_or(stem, |part| part.stem);
             sets.entry(set.into()).or_default().push(file.clone());
@@ -206,24 +202,6 @@ fn strip_gguf(path: &str) -> Option<&str> {
     let at = path.len().checked_sub(5)?;
     let (stem, end) = (path.get(..at)?, path.get(at..)?);
     end.eq_ignore_ascii_case(".gguf").then_some(stem)
-}
-
-struct Part<'a> {
-    stem: &'a str,
-    number: usize,
-    count: usize,
-}
-
-/// `STEM-00001-of-00003`.
-fn part(stem: &str) -> Option<Part<'_>> {
-    let (rest, count) = stem.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
-    (digits(number) && digits(count)).then_some(Part {
-        stem,
-        number: number.parse().ok()?,
-        count: count.parse().ok()?,
-    })
 }
 
 /// Are parts of a split model missing from the repository?

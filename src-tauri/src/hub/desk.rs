@@ -46,7 +46,19 @@ impl Desk {
     /// Takes up the downloads that `folder` remembers. The second value is for
     /// the person to read.
     pub fn open(folder: &Path) -> Result<(Desk, Option<String>), HubError> {
-        let connection = Connection::new(Environment::read())?;
+        let environment = Environment::read();
+        let (connection, refused) = match Connection::new(environment.clone()) {
+            Ok(connection) => (connection, None),
+            // A mistyped HF_ENDPOINT must not keep the window shut.
+            Err(error) => {
+                let endpoint = Environment::ENDPOINT.into();
+                let usual = Environment {
+                    endpoint,
+                    ..environment
+                };
+                (Connection::new(usual)?, Some(error.to_string()))
+            }
+        };
         let (queue, notice) = match Queue::open(folder, connection.fetcher.clone()) {
             Ok((queue, notice)) => (Ok(queue), notice),
             Err(error) => (Err(error.to_string()), None),
@@ -58,7 +70,7 @@ impl Desk {
             bandwidth: OnceCell::new(),
             checking: Mutex::default(),
         };
-        Ok((desk, notice))
+        Ok((desk, refused.or(notice)))
     }
 
     pub fn hub(&self) -> Hub {
