@@ -116,6 +116,14 @@ fn every_page(app: &App) {
         for page in ["chat", "models", "memory", "settings"] {
             app.go_to(page);
             app.screenshot(&format!("{page}-{theme}"));
+            if page == "memory" {
+                wait("the bottleneck to be named", || {
+                    let advice = app.window.text("bottleneck")?;
+                    advice.contains("of a token is").then_some(())
+                });
+                app.scroll_to("heatmap");
+                app.screenshot(&format!("memory-{theme}-heat"));
+            }
             if app.scroll_to_end() {
                 app.screenshot(&format!("{page}-{theme}-end"));
             }

@@ -106,6 +106,13 @@ impl App {
         self.window.run(script, json!([])) == json!(true)
     }
 
+    /// Scrolls the page until this part of it is in the middle.
+    pub fn scroll_to(&self, id: &str) {
+        let script = "document.querySelector(`[data-testid=${arguments[0]}]`)
+            .scrollIntoView({ block: 'center' });";
+        self.window.run(script, json!([id]));
+    }
+
     /// Sends a question from the chat page.
     pub fn ask(&self, question: &str) {
         let answers = self.window.count("message-assistant");
