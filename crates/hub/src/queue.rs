@@ -37,6 +37,9 @@ pub enum JobState {
     Paused,
     Failed {
         message: String,
+        /// It is tried again by itself, since the network may be back by then.
+        #[serde(default)]
+        temporary: bool,
     },
     Done,
 }
@@ -295,19 +298,24 @@ impl Queue {
                 Err(HubError::Stopped) => JobState::Paused,
                 Err(error) => JobState::Failed {
                     message: error.to_string(),
+                    temporary: error.is_temporary(),
                 },
             };
         }
         let _ = self.save(&state);
     }
 
-    /// What the network ended goes on when the network is back.
+    /// What the network or the server ended goes on when they are back.
     fn try_failed_again(&self) {
         let mut state = locked(&self.0.state);
         for job in &mut state.jobs {
-            if let JobState::Failed { message } = &job.state
-                && message.contains("cannot be reached")
-            {
+            if matches!(
+                job.state,
+                JobState::Failed {
+                    temporary: true,
+                    ..
+                }
+            ) {
                 job.state = JobState::Queued;
             }
         }

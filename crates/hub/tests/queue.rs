@@ -126,10 +126,10 @@ fn a_failure_says_why_and_can_be_tried_again() {
     let queue = open(folder.path(), &hub);
     let id = queue.add("model".into(), selections[0].clone()).unwrap();
     block_on(until(&queue, Queue::is_idle));
-    let JobState::Failed { message } = &states(&queue)[0] else {
+    let JobState::Failed { message, temporary } = &states(&queue)[0] else {
         panic!("{:?}", queue.view());
     };
-    assert!(message.contains("not found"), "{message}");
+    assert!(message.contains("not found") && !temporary, "{message}");
     hub.server.rule(|_, _| Answer::Good);
     queue.resume(id).unwrap();
     block_on(until(&queue, Queue::is_idle));

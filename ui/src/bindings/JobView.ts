@@ -16,4 +16,8 @@ file: string, file_number: number, files: number,
 /**
  * Where the model is opened once it is done.
  */
-path: string, } & ({ "state": "queued" } | { "state": "running" } | { "state": "paused" } | { "state": "failed", message: string, } | { "state": "done" });
+path: string, } & ({ "state": "queued" } | { "state": "running" } | { "state": "paused" } | { "state": "failed", message: string, 
+/**
+ * It is tried again by itself, since the network may be back by then.
+ */
+temporary: boolean, } | { "state": "done" });

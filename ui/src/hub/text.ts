@@ -98,6 +98,7 @@ export const hubText = {
     pause: 'Pause',
     resume: 'Resume',
     retry: 'Try again',
+    again: '(It is tried again by itself every minute.)',
     cancel: 'Cancel',
     load: 'Load',
     clear: 'Clear finished',
