@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use moestro_engine::protocol::{CachePolicy, LoadStage, MemorySettings, SamplingOverrides};
-use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware, profiles_folder};
+use moestro_engine::{Cancel, Engine, LoadOptions, Precision, hardware, profiles_folder};
+use moestro_kernels::Isa;
 
 use crate::benchmark::Benchmark;
 use crate::demo;
@@ -76,6 +77,10 @@ pub struct ModelArguments {
     /// Tokens of context [default: what fits, at most 32768]
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
+    /// Code for the processor: portable, avx2, avx512-256 or avx512 [default: the
+    /// fastest, tried out]
+    #[arg(long, value_name = "CODE", value_parser = parse_kernels)]
+    pub kernels: Option<Isa>,
     /// Worker threads [default: physical cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -217,12 +222,13 @@ impl ModelArguments {
     }
 
     /// Loads the model; progress goes to standard error if that is a terminal.
-    pub fn load(&self, kv: KvFormat) -> Result<Engine> {
+    pub fn load(&self, precision: Precision) -> Result<Engine> {
         let path = self.path()?;
         let options = LoadOptions {
             memory: self.memory(),
             threads: self.threads,
-            kv,
+            precision,
+            kernels: self.kernels,
             profiles: profiles_folder(),
         };
         let mut progress = progress(&path);
@@ -264,5 +270,15 @@ fn progress(path: &Path) -> impl FnMut(LoadStage, u64, u64) + use<> {
         } else {
             eprint!("\rloading {name}: {percent}%");
         }
+    }
+}
+
+fn parse_kernels(name: &str) -> Result<Isa, String> {
+    match name {
+        "portable" => Ok(Isa::Portable),
+        "avx2" => Ok(Isa::Avx2),
+        "avx512-256" => Ok(Isa::Avx512Half),
+        "avx512" => Ok(Isa::Avx512),
+        _ => Err("choose portable, avx2, avx512-256 or avx512".into()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use moestro_engine::{Cancel, Engine, KvFormat, Logits, hardware};
+use moestro_engine::{Cancel, Engine, Logits, Precision, hardware};
 use serde_json::{Value, json};
 
 use crate::arguments::ModelArguments;
@@ -54,7 +54,7 @@ pub fn run(a: &Benchmark) -> Result<()> {
         bail!("measure at least one prompt token, two generated tokens and one round");
     }
     let start = Instant::now();
-    let mut engine = a.model.load(KvFormat::F16)?;
+    let mut engine = a.model.load(Precision::Stored)?;
     let load = start.elapsed();
     if a.prompt + a.generate > engine.placement().context {
         bail!(
@@ -75,7 +75,7 @@ pub fn run(a: &Benchmark) -> Result<()> {
         engine.info.name,
         engine.info.formats,
         engine.threads(),
-        hardware::probe().kernels
+        engine.kernels()
     );
     let text = match a.format {
         Format::Table => table(&title, &lines),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use moestro_engine::placement::show_bytes;
 use moestro_engine::protocol::{FinishReason, GenerateRequest, GenerationStats, Message, Prompt};
-use moestro_engine::{Cancel, Generation, KvFormat, Step, generate_batch};
+use moestro_engine::{Cancel, Generation, Precision, Step, generate_batch};
 use serde_json::json;
 
 use crate::arguments::Generate;
@@ -27,7 +27,7 @@ pub fn run(a: &Generate) -> Result<()> {
         prompt => prompt.to_string(),
     };
     let request = request(a, text);
-    let mut engine = a.model.load(KvFormat::default())?;
+    let mut engine = a.model.load(Precision::default())?;
     let mut session = engine.session();
     let mut answer = Generation::new(&engine, &mut session, &request)?;
     let mut out = std::io::stdout();
@@ -83,7 +83,7 @@ fn batch(a: &Generate, file: &Path) -> Result<()> {
         .iter()
         .map(|(_, line)| request(a, (*line).to_string()))
         .collect();
-    let mut engine = a.model.load(KvFormat::default())?;
+    let mut engine = a.model.load(Precision::default())?;
     let start = Instant::now();
     let mut tokens = 0;
     let before = engine.experts().totals();

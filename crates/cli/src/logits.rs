@@ -3,12 +3,12 @@
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use moestro_engine::{Cancel, KvFormat};
+use moestro_engine::{Cancel, Precision};
 
 use crate::arguments::Logits;
 
 pub fn run(a: &Logits) -> Result<()> {
-    let mut engine = a.model.load(KvFormat::F32)?;
+    let mut engine = a.model.load(Precision::Float32)?;
     let mut chunks: Vec<Tensor> = Vec::new();
     engine.each_logits(&a.tokens, &Cancel::new(), &mut |_, logits| {
         chunks.push(logits.clone());

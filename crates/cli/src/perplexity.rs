@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
-use moestro_engine::{Cancel, KvFormat};
+use moestro_engine::{Cancel, Precision};
 
 use crate::arguments::Perplexity;
 
@@ -13,7 +13,7 @@ const USUAL_WINDOW: usize = 2048;
 pub fn run(a: &Perplexity) -> Result<()> {
     let text = std::fs::read_to_string(&a.file)
         .with_context(|| format!("reading {}", a.file.display()))?;
-    let mut engine = a.model.load(KvFormat::default())?;
+    let mut engine = a.model.load(Precision::default())?;
     let tokens = engine.text.tokenizer.encode(&text)?;
     if tokens.len() < 2 {
         bail!(

@@ -3,13 +3,13 @@
 use anyhow::Result;
 use moestro_engine::placement::{place, show_bytes};
 use moestro_engine::protocol::{MemorySettings, Placement, Tier};
-use moestro_engine::{KvFormat, hardware, inspect};
+use moestro_engine::{Precision, hardware, inspect};
 
 use crate::arguments::Plan;
 
 pub fn run(a: &Plan) -> Result<()> {
     let path = a.model.path()?;
-    let inspection = inspect(&path, KvFormat::default())?;
+    let inspection = inspect(&path, Precision::default())?;
     let hardware = hardware::probe();
     // A VRAM size on the command line asks "what if", whatever is built in here.
     let vram_note = if a.vram.is_some() {

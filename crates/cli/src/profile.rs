@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use moestro_engine::protocol::{GenerateRequest, Message, Prompt};
-use moestro_engine::{Cancel, Engine, Generation, KvFormat, Step};
+use moestro_engine::{Cancel, Engine, Generation, Precision, Step};
 use moestro_residency::{Policy, Trace, analysis};
 use serde_json::json;
 
@@ -54,7 +54,7 @@ const SAMPLES: [&str; 12] = [
 const MOST_TEXT: usize = 2048;
 
 pub fn run(a: &Profile) -> Result<()> {
-    let mut engine = a.model.load(KvFormat::default())?;
+    let mut engine = a.model.load(Precision::default())?;
     if engine.info.moe_layers == 0 {
         bail!("{} has no experts", engine.info.name);
     }

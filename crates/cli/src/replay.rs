@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use moestro_engine::placement::show_bytes;
 use moestro_engine::protocol::{Forecast, MemorySettings};
-use moestro_engine::{Cancel, Engine, KvFormat, Logits, Session, hardware};
+use moestro_engine::{Cancel, Engine, Logits, Precision, Session, hardware};
 use moestro_residency::{Locality, Trace, adversarial, local, uniform};
 use serde_json::json;
 
@@ -70,7 +70,7 @@ pub fn run(a: &Replay) -> Result<()> {
     if a.tokens == 0 {
         bail!("measure at least one token");
     }
-    let mut engine = a.model.load(KvFormat::F16)?;
+    let mut engine = a.model.load(Precision::Stored)?;
     let trace = Arc::new(trace(a, &engine)?);
     engine.experts_mut().replay(Some(trace))?;
     let mut settings = engine.placement().settings.clone();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use moestro_checkpoint::{Checkpoint, Metadata};
-use moestro_kernels::Compute;
+use moestro_kernels::{Compute, Isa};
 use moestro_residency::{Elastic, Policy};
 
 use crate::architectures;
@@ -18,12 +18,13 @@ use crate::hardware;
 use crate::layers::Context;
 use crate::model::{Logits, Model};
 use crate::placement::{self, ModelSizes, PREFILL_CHUNK, place};
+use crate::precision::Precision;
 use crate::protocol::{
     CachePolicy, Component, Forecast, Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource,
     Placement,
 };
 use crate::session::Session;
-use crate::state::{KvFormat, State};
+use crate::state::State;
 use crate::text_assets::TextAssets;
 use crate::weights::{Loader, Manifest};
 
@@ -33,7 +34,9 @@ pub struct LoadOptions {
     pub memory: MemorySettings,
     /// `None` uses the physical cores.
     pub threads: Option<usize>,
-    pub kv: KvFormat,
+    pub precision: Precision,
+    /// Which code the kernels use; `None` tries out what is fastest.
+    pub kernels: Option<Isa>,
     /// Folder in which the routing of models is remembered; `None` forgets it.
     pub profiles: Option<PathBuf>,
 }
@@ -47,7 +50,7 @@ pub struct Engine {
     compute: Compute,
     model: Model,
     experts: Experts,
-    kv: KvFormat,
+    precision: Precision,
     pace: Pace,
 }
 
@@ -61,11 +64,16 @@ pub struct Inspection {
 
 /// Reads headers and checks that the checkpoint holds exactly what its
 /// architecture needs; no weights are read.
-pub fn inspect(path: &Path, kv: KvFormat) -> Result<Inspection> {
+pub fn inspect(path: &Path, precision: Precision) -> Result<Inspection> {
     let checkpoint = Checkpoint::open(path)?;
     let blueprint = architectures::read(&checkpoint)?;
-    let manifest = Manifest::new(&checkpoint, &blueprint)?;
-    let sizes = ModelSizes::new(&blueprint, &manifest, kv, checkpoint.total_bytes());
+    let manifest = Manifest::new(&checkpoint, &blueprint, precision)?;
+    let sizes = ModelSizes::new(
+        &blueprint,
+        &manifest,
+        precision.kv(),
+        checkpoint.total_bytes(),
+    );
     Ok(Inspection {
         checkpoint,
         blueprint,
@@ -92,14 +100,20 @@ impl Engine {
             blueprint,
             mut manifest,
             mut sizes,
-        } = inspect(path, options.kv)?;
+        } = inspect(path, options.precision)?;
         let text = TextAssets::read(&checkpoint)?;
         sizes.program_bytes = hardware::process_bytes();
         let placement = place(&sizes, &hardware, &options.memory, &hardware.gpu_note);
         if !placement.fits {
             return Err(EngineError::Budget(placement.notes.join(" ")));
         }
-        let compute = Compute::new(options.threads.unwrap_or(hardware.physical_cores).max(1));
+        let threads = options.threads.unwrap_or(hardware.physical_cores).max(1);
+        let compute = match options.kernels {
+            None => Compute::new(threads),
+            Some(isa) => Compute::with_isa(threads, isa).ok_or_else(|| {
+                EngineError::Request(format!("this processor cannot run {isa} code"))
+            })?,
+        };
         let info = describe(&checkpoint, &blueprint, &manifest);
 
         let total = sizes.weights.values().sum();
@@ -124,7 +138,6 @@ impl Engine {
         if let Some(folder) = &options.profiles {
             experts.use_profile(profile_path(folder, &info), &model_id(&info));
         }
-        let kv = options.kv;
         let elastic = Elastic::new(placement::reserve(hardware.ram_total));
         Ok(Engine {
             info,
@@ -135,7 +148,7 @@ impl Engine {
             compute,
             model,
             experts,
-            kv,
+            precision: options.precision,
             pace: Pace::new(elastic),
         })
     }
@@ -144,7 +157,7 @@ impl Engine {
     pub const PREFILL_CHUNK: usize = PREFILL_CHUNK;
 
     pub fn session(&self) -> Session {
-        Session::new(&self.model.blueprint, self.kv)
+        Session::new(&self.model.blueprint, self.precision.kv())
     }
 
     pub fn placement(&self) -> &Placement {
@@ -284,7 +297,7 @@ impl Engine {
             compute: &self.compute,
             cancel,
         };
-        let mut state = State::new(&self.model.blueprint, self.kv);
+        let mut state = State::new(&self.model.blueprint, self.precision.kv());
         for (i, chunk) in tokens.chunks(PREFILL_CHUNK).enumerate() {
             let logits =
                 self.model
@@ -292,6 +305,11 @@ impl Engine {
             each(i * PREFILL_CHUNK, &logits)?;
         }
         Ok(())
+    }
+
+    /// The instruction set that the kernels use.
+    pub fn kernels(&self) -> Isa {
+        self.compute.isa()
     }
 
     pub fn threads(&self) -> usize {

@@ -16,6 +16,7 @@ mod layers;
 mod model;
 mod ops;
 pub mod placement;
+mod precision;
 pub mod protocol;
 mod session;
 mod state;
@@ -33,8 +34,8 @@ pub use forecast::Pace;
 pub use generation::{Generation, Step};
 pub use host::{Host, Remote};
 pub use model::Logits;
+pub use precision::Precision;
 pub use session::Session;
-pub use state::KvFormat;
 pub use text_assets::TextAssets;
 
 /// Where the routing of models is remembered: `moestro/profiles` in the person's

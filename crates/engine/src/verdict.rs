@@ -12,8 +12,8 @@ use crate::architectures;
 use crate::engine::{Inspection, describe, inspect};
 use crate::error::Result;
 use crate::placement::{ModelSizes, place};
+use crate::precision::Precision;
 use crate::protocol::{Component, Hardware, MemorySettings, ModelInfo, Placement};
-use crate::state::KvFormat;
 
 pub use bandwidth::{Bandwidth, measure};
 
@@ -64,7 +64,7 @@ pub fn judge(
     settings: &MemorySettings,
     bandwidth: Option<&Bandwidth>,
 ) -> Result<Verdict> {
-    let inspection = inspect(path, KvFormat::default())?;
+    let inspection = inspect(path, Precision::default())?;
     let placement = place(&inspection.sizes, hardware, settings, &hardware.gpu_note);
     let share = share(placement.experts_per_layer, placement.experts_total);
     let hit_rate = expected_hit_rate(share);

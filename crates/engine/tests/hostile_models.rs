@@ -5,7 +5,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use moestro_engine::{Cancel, Engine, KvFormat, LoadOptions, hardware, inspect};
+use moestro_engine::{Cancel, Engine, LoadOptions, Precision, hardware, inspect};
 use serde_json::{Value, json};
 use support::fixture;
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ fn with_config(change: impl FnOnce(&mut Value)) -> TempDir {
 fn load(path: &Path) -> Result<(), String> {
     let options = LoadOptions {
         threads: Some(1),
-        kv: KvFormat::F16,
+        precision: Precision::Stored,
         ..LoadOptions::default()
     };
     Engine::load(
@@ -170,7 +170,7 @@ fn mutated_configs_never_panic() {
             config[key] = random.value();
         }
         std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let _ = inspect(folder.path(), KvFormat::F16);
+        let _ = inspect(folder.path(), Precision::Stored);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Logits, router choices and greedy text equal those of Hugging Face
-//! Transformers in float32, for every architecture and kind of checkpoint.
+//! Transformers in float32, for every architecture and kind of checkpoint; as users
+//! run a model, with rounded activations, they stay close.
 
 mod support;
 
-use moestro_engine::Cancel;
-use support::{Reference, greedy, load};
+use moestro_engine::{Cancel, Precision};
+use support::{Reference, greedy, load, load_in};
 
 /// Router choices are compared where the reference's margin between the last
 /// chosen and the first rejected expert exceeds this.
@@ -153,6 +154,74 @@ fn gguf_in_every_weight_format() {
 #[test]
 fn gguf_of_qwen3_moe() {
     gguf("qwen3_moe-types.gguf", "qwen3_moe-types");
+}
+
+/// How far the logits are from the reference's when weights are used as stored,
+/// activations rounded to bytes, and keys and values kept in half precision: the
+/// root of the mean square difference, as a share of the logits' own.
+fn distance_as_stored(checkpoint: &str, reference: &str) -> f64 {
+    let mut engine = load_in(Precision::Stored, checkpoint, None, 2);
+    let expected = Reference::read(reference);
+    let positions = expected.u32s("logits_pos");
+    let wanted = expected.f32s("logits");
+    let vocabulary = engine.info.vocabulary;
+    let (mut error, mut size) = (0.0, 0.0);
+    let ids = expected.u32s("input_ids");
+    engine
+        .each_logits(&ids, &Cancel::new(), &mut |first, logits| {
+            for (row, logits) in logits.to_vec2::<f32>()?.iter().enumerate() {
+                let position = (first + row) as u32;
+                let Some(at) = positions.iter().position(|p| *p == position) else {
+                    continue;
+                };
+                let wanted = &wanted[at * vocabulary..(at + 1) * vocabulary];
+                for (got, want) in logits.iter().zip(wanted) {
+                    error += f64::from(got - want).powi(2);
+                    size += f64::from(*want).powi(2);
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    let distance = (error / size).sqrt();
+    println!("{reference} as stored: {distance:.2e}");
+    distance
+}
+
+#[test]
+fn as_stored_the_logits_stay_close() {
+    let cases = [
+        // BF16 weights: only keys and values are rounded.
+        (
+            "qwen3_next-tiny",
+            "qwen3_next-tiny/reference/p300.safetensors",
+            1e-3,
+        ),
+        (
+            "qwen3_moe-tiny",
+            "qwen3_moe-tiny/reference/p300.safetensors",
+            1e-3,
+        ),
+        (
+            "gguf/qwen3_next-tiny.gguf",
+            "gguf/reference/qwen3_next-tiny/p300.safetensors",
+            0.02,
+        ),
+        (
+            "gguf/qwen3_next-types.gguf",
+            "gguf/reference/qwen3_next-types/p300.safetensors",
+            0.02,
+        ),
+        (
+            "gguf/qwen3_moe-types.gguf",
+            "gguf/reference/qwen3_moe-types/p300.safetensors",
+            0.02,
+        ),
+    ];
+    for (checkpoint, reference, tolerance) in cases {
+        let distance = distance_as_stored(checkpoint, reference);
+        assert!(distance <= tolerance, "{reference}: {distance}");
+    }
 }
 
 #[test]

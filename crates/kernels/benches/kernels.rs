@@ -8,7 +8,7 @@
 
 use moestro_kernels::{
     AlignedBytes, Compute, DeltaShape, ExpertTask, Format, Isa, KvSlice, Matrix, Rows, attention,
-    delta_rule_chunked, delta_rule_recurrent, matmul, swiglu,
+    delta_rule, matmul, swiglu,
 };
 use std::time::Instant;
 
@@ -28,13 +28,13 @@ fn main() {
     let counts = threads.map_or(vec![1, available], |n| vec![n]);
     let data = random_bytes(WEIGHT_BYTES);
     for threads in counts {
-        for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512] {
+        for isa in Isa::ALL {
             let Some(c) = Compute::with_isa(threads, isa) else {
                 continue;
             };
             println!("\n{threads} threads, {isa}");
             bandwidth(&c, &data);
-            for format in [Format::Q4K, Format::Q6K, Format::Q8_0, Format::BF16] {
+            for &format in Format::all() {
                 for t in [1, 10, 64] {
                     if wanted("matmul") || wanted(format.name()) {
                         products(&c, format, t, &data);
@@ -152,6 +152,7 @@ fn experts(c: &Compute, n: usize, data: &[u8]) {
     let (wide, narrow) = (Format::Q4K, Format::Q6K);
     let expert = 2 * bytes(wide) + bytes(narrow);
     let x = floats(n * hidden);
+    let tokens: Vec<u32> = (0..n as u32).collect();
     let mut outs = vec![vec![0.0; n * hidden]; used];
     let layers = data.len() / (used * expert);
     let seconds = time(|| {
@@ -168,12 +169,12 @@ fn experts(c: &Compute, n: usize, data: &[u8]) {
                         gate: matrix(wide, intermediate, hidden, gate),
                         up: matrix(wide, intermediate, hidden, up),
                         down: matrix(narrow, hidden, intermediate, down),
-                        x: &x,
+                        tokens: &tokens,
                         out,
                     }
                 })
                 .collect();
-            swiglu(c, &mut tasks);
+            swiglu(c, &x, &mut tasks);
         }
     })
     .map(|s| s / layers as f64);
@@ -217,21 +218,14 @@ fn delta(c: &Compute) {
         let k = Rows::strided(&qkv, 2048, 8192, 2048);
         let v = Rows::strided(&qkv, 4096, 8192, 4096);
         let repeat = 512 / t;
-        let recurrent = time(|| {
+        let [clock, processor] = time(|| {
             for _ in 0..repeat {
-                delta_rule_recurrent(c, shape, q, k, v, &g, &beta, &mut state, &mut out);
+                delta_rule(c, shape, q, k, v, &g, &beta, &mut state, &mut out);
             }
-        });
-        let chunked = time(|| {
-            for _ in 0..repeat {
-                delta_rule_chunked(c, shape, q, k, v, &g, &beta, &mut state, &mut out);
-            }
-        });
-        let us = |seconds: f64| seconds * 1e6 / (repeat * t) as f64;
-        let [recurrent, chunked] = [recurrent, chunked].map(|s| s.map(us));
+        })
+        .map(|seconds| seconds * 1e6 / (repeat * t) as f64);
         println!(
-            "  delta rule, 32 heads of 128 x 128, {t:3} tokens: {:.1} ({:.1}) us/token recurrent, {:.1} ({:.1}) chunked",
-            recurrent[0], recurrent[1], chunked[0], chunked[1]
+            "  delta rule, 32 heads of 128 x 128, {t:3} tokens: {clock:.1} ({processor:.1}) us/token"
         );
     }
 }

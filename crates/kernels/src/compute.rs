@@ -20,7 +20,7 @@ impl Compute {
     pub fn new(threads: usize) -> Compute {
         Compute {
             pool: Arc::new(Pool::new(threads)),
-            level: Level::best(),
+            level: Level::fastest(),
         }
     }
 

@@ -79,6 +79,21 @@ pub(crate) fn sum_of_squares<S: Simd>(s: S, x: &[f32]) -> f32 {
     sum_of(s, x, |x, sum| s.fma(x, x, sum))
 }
 
+/// The sum of products of equally long slices.
+#[inline(always)]
+pub(crate) fn sum_of_products<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
+    let (a_heads, a_tail) = a.as_chunks::<LANES>();
+    let (b_heads, b_tail) = b.as_chunks::<LANES>();
+    let mut sum = s.zero();
+    for (a, b) in a_heads.iter().zip(b_heads) {
+        sum = s.fma(s.load(a), s.load(b), sum);
+    }
+    if !a_tail.is_empty() {
+        sum = s.fma(s.load(&padded(a_tail)), s.load(&padded(b_tail)), sum);
+    }
+    s.sum(sum)
+}
+
 /// `x = f(x)`
 #[inline(always)]
 pub(crate) fn map_in_place<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {

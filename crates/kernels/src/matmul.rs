@@ -1,26 +1,13 @@
-//! Products of weight matrices with activation rows.
-//!
-//! A task takes some weight rows, dequantizes four at a time, piece by piece,
-//! into a buffer that stays in the first-level cache, and multiplies the piece
-//! with all activation rows. Weights are read from memory once and in order, the
-//! next rows being prefetched meanwhile. A result is the sum of sixteen partial
-//! sums over the columns, in an order that depends on nothing but the number of
-//! columns: not on threads, grouping, or how many activation rows there are.
+//! Products of weight matrices with activation rows, as parallel regions over
+//! weight rows. Weights are read from memory once and in order.
 
 use crate::compute::Compute;
-use crate::formats::dequantize;
-use crate::isa::{Level, vectorized};
+use crate::input::{Input, Tokens};
 use crate::matrix::Matrix;
+use crate::multiply::multiply;
+use crate::packed::{TILE, unpack_row};
 use crate::shared::SharedMut;
-use crate::simd::{Simd, prefetch};
-use crate::tile::{ROWS, dot_rows};
 use std::ops::Range;
-
-/// Columns that are dequantized at a time, a multiple of every block length.
-const PIECE: usize = 1024;
-
-/// Activation rows that share one dequantization.
-const BATCH: usize = 64;
 
 /// `out[t, rows] = x[t, cols] * w^T`.
 ///
@@ -48,16 +35,26 @@ pub fn matmul_many(c: &Compute, ws: &[Matrix], x: &[f32], outs: &mut [&mut [f32]
             w.rows()
         );
     }
-    let products: Vec<Product> = ws
-        .iter()
-        .zip(outs)
-        .map(|(w, out)| Product {
-            w: *w,
-            x,
-            out: SharedMut::new(out),
-        })
-        .collect();
-    run(c, &products);
+    let input = Input::new(c, x, cols, ws.iter().map(|w| w.format()));
+    let outs: Vec<_> = outs.iter_mut().map(|out| SharedMut::new(out)).collect();
+    let length = rows_per_task(c, ws.iter().map(|w| (w.rows(), cols, t)));
+    let work = split(ws.iter().map(|w| w.rows()), length);
+    c.parallel(work.len(), &|task| {
+        let (i, range) = &work[task];
+        let w = ws[*i];
+        multiply(
+            c.level(),
+            w,
+            range.clone(),
+            &input,
+            Tokens::All(t),
+            &|t, row, results| {
+                let at = t * w.rows() + row;
+                // SAFETY: these columns of the output belong to this task alone.
+                unsafe { outs[*i].slice(at..at + results.len()) }.copy_from_slice(results);
+            },
+        );
+    });
 }
 
 /// `out[i] = w[ids[i]]`, dequantized: the rows of an embedding.
@@ -77,7 +74,7 @@ pub fn rows(c: &Compute, w: Matrix, ids: &[u32], out: &mut [f32]) {
         for i in range {
             // SAFETY: row `i` belongs to this range alone.
             let out = unsafe { out.slice(i * cols..(i + 1) * cols) };
-            dequantize(c.level(), w.format(), w.row(ids[i] as usize), out);
+            unpack_row(c.level(), w, ids[i] as usize, out);
         }
     });
 }
@@ -95,20 +92,8 @@ pub(crate) fn row_count(what: &str, len: usize, width: usize) -> usize {
     len / width
 }
 
-/// One product of a parallel region: `out[t, rows] = x * w^T`.
-pub(crate) struct Product<'a> {
-    pub(crate) w: Matrix<'a>,
-    pub(crate) x: &'a [f32],
-    pub(crate) out: SharedMut<'a, f32>,
-}
-
-impl Product<'_> {
-    fn batch(&self) -> usize {
-        self.x.len() / self.w.cols().max(1)
-    }
-}
-
-/// Weight rows per task, so that the rows of all `products` balance the threads.
+/// Weight rows per task, so that the `(rows, cols, activation rows)` of all
+/// products balance the threads; whole groups of the next product's input.
 pub(crate) fn rows_per_task(
     c: &Compute,
     matrices: impl Iterator<Item = (usize, usize, usize)>,
@@ -116,36 +101,10 @@ pub(crate) fn rows_per_task(
     let (mut rows, mut work) = (0, 0usize);
     for (r, cols, t) in matrices {
         rows += r;
-        // Dequantizing a row costs about as much as multiplying it four times.
-        work = work.saturating_add(r.saturating_mul(cols).saturating_mul(t + 4) / 16);
+        // Taking a row apart costs about as much as multiplying it twice.
+        work = work.saturating_add(r.saturating_mul(cols).saturating_mul(t + 2) / 64);
     }
-    c.piece(rows, work / rows.max(1), ROWS)
-}
-
-/// Runs all products in one parallel region.
-fn run(c: &Compute, products: &[Product]) {
-    let length = rows_per_task(
-        c,
-        products.iter().map(|p| (p.w.rows(), p.w.cols(), p.batch())),
-    );
-    let pieces: Vec<(usize, Range<usize>)> = products
-        .iter()
-        .enumerate()
-        .flat_map(|(i, p)| pieces(p.w.rows(), length).map(move |range| (i, range)))
-        .collect();
-    c.parallel(pieces.len(), &|task| {
-        let (i, range) = &pieces[task];
-        let p = &products[*i];
-        let rows = p.w.rows();
-        let first = range.start;
-        multiply(c.level(), p.w, range.clone(), p.x, |t, row, results| {
-            let at = t * rows + row;
-            // SAFETY: these columns of the output belong to this task alone.
-            let out = unsafe { p.out.slice(at..at + results.len()) };
-            debug_assert!(row >= first);
-            out.copy_from_slice(results);
-        });
-    });
+    c.piece(rows, work / rows.max(1), 2 * TILE)
 }
 
 /// `0..items` in ranges of `length`.
@@ -155,70 +114,12 @@ pub(crate) fn pieces(items: usize, length: usize) -> impl Iterator<Item = Range<
         .map(move |start| start..items.min(start + length))
 }
 
-/// Multiplies the rows `range` of `w` with the rows of `x` and hands the results
-/// to `out(t, row, results)`: those of activation row `t` with `w`'s rows from
-/// `row` on.
-pub(crate) fn multiply(
-    level: Level,
-    w: Matrix,
-    range: Range<usize>,
-    x: &[f32],
-    out: impl Fn(usize, usize, &[f32]),
-) {
-    vectorized!(level, |s| multiply_with(s, level, w, range, x, out));
-}
-
-/// Dequantized pieces of weight rows, on whole cache lines.
-#[repr(align(64))]
-struct Buffer([[f32; PIECE]; ROWS]);
-
-#[inline(always)]
-fn multiply_with<S: Simd>(
-    s: S,
-    level: Level,
-    w: Matrix,
-    range: Range<usize>,
-    x: &[f32],
-    out: impl Fn(usize, usize, &[f32]),
-) {
-    let cols = w.cols();
-    if cols == 0 {
-        return;
-    }
-    let t = x.len() / cols;
-    let mut buffer = Buffer([[0.0; PIECE]; ROWS]);
-    let buffer = &mut buffer.0;
-    let mut sums = [[s.zero(); ROWS]; BATCH];
-    for batch in pieces(t, BATCH) {
-        let mut row = range.start;
-        while row < range.end {
-            let rows = ROWS.min(range.end - row);
-            let sums = &mut sums[..batch.len()];
-            sums.fill([s.zero(); ROWS]);
-            for piece in pieces(cols, PIECE) {
-                let bytes = piece_bytes(w, &piece);
-                for (i, buffer) in buffer.iter_mut().enumerate().take(rows) {
-                    if row + i + ROWS < range.end {
-                        prefetch(&w.row(row + i + ROWS)[bytes.clone()]);
-                    }
-                    let values = &mut buffer[..piece.len()];
-                    dequantize(level, w.format(), &w.row(row + i)[bytes.clone()], values);
-                }
-                let weights = [0, 1, 2, 3].map(|i: usize| &buffer[i][..piece.len()]);
-                let input = |i: usize| &x[(batch.start + i) * cols..][piece.clone()];
-                dot_rows(s, weights, input, sums);
-            }
-            for (i, sums) in sums.iter().enumerate() {
-                out(batch.start + i, row, &s.sum4(*sums)[..rows]);
-            }
-            row += rows;
-        }
-    }
-}
-
-/// Where in the bytes of a row the columns `piece` are.
-#[inline(always)]
-fn piece_bytes(w: Matrix, piece: &Range<usize>) -> Range<usize> {
-    let (len, bytes) = (w.format().block_len(), w.format().block_bytes());
-    piece.start / len * bytes..piece.end / len * bytes
+/// All rows of all matrices, in ranges of `length`, with the matrix' index.
+pub(crate) fn split(
+    rows: impl Iterator<Item = usize>,
+    length: usize,
+) -> Vec<(usize, Range<usize>)> {
+    rows.enumerate()
+        .flat_map(|(i, rows)| pieces(rows, length).map(move |range| (i, range)))
+        .collect()
 }

@@ -1,8 +1,10 @@
 //! A borrowed weight matrix in its stored format, and strided activation rows.
 
 use crate::formats::Format;
+use crate::packed::{TILE, packed_bytes};
 
-/// A `[rows, cols]` weight matrix, row after row in the blocks of its format.
+/// A `[rows, cols]` weight matrix in the order of memory, which
+/// [`pack`](crate::pack) makes from that of a file.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     format: Format,
@@ -13,10 +15,10 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// `None` unless `data` is exactly `rows` rows of `cols` values.
+    /// `None` unless `data` is exactly `rows` packed rows of `cols` values.
     pub fn new(format: Format, rows: usize, cols: usize, data: &'a [u8]) -> Option<Matrix<'a>> {
         let row_bytes = format.row_bytes(cols)?;
-        (rows.checked_mul(row_bytes)? == data.len()).then_some(Matrix {
+        (packed_bytes(format, rows, cols)? == data.len()).then_some(Matrix {
             format,
             rows,
             cols,
@@ -45,13 +47,17 @@ impl<'a> Matrix<'a> {
         self.data
     }
 
-    /// The bytes of row `i`.
-    ///
-    /// # Panics
-    /// If there is no row `i`.
+    /// The bytes of row `i` of a float format.
     #[inline(always)]
-    pub fn row(&self, i: usize) -> &'a [u8] {
+    pub(crate) fn row(&self, i: usize) -> &'a [u8] {
         &self.data[i * self.row_bytes..][..self.row_bytes]
+    }
+
+    /// The bytes of tile `i`, sixteen rows, of an integer format.
+    #[inline(always)]
+    pub(crate) fn tile(&self, i: usize) -> &'a [u8] {
+        let bytes = TILE * self.row_bytes;
+        &self.data[i * bytes..][..bytes]
     }
 }
 

@@ -1,10 +1,14 @@
 //! The gated feed-forward network of experts: `down(silu(gate x) * (up x))`.
 
+use crate::activations::{BATCH, Batches, GROUP, Group, quantize};
 use crate::compute::Compute;
-use crate::isa::vectorized;
+use crate::formats::numbers;
+use crate::input::{Input, Tokens};
+use crate::isa::{Level, vectorized};
 use crate::math::{silu, zip_into};
-use crate::matmul::{multiply, pieces, row_count, rows_per_task};
+use crate::matmul::{row_count, rows_per_task, split};
 use crate::matrix::Matrix;
+use crate::multiply::multiply;
 use crate::shared::SharedMut;
 use crate::simd::Simd;
 use std::ops::Range;
@@ -17,50 +21,65 @@ pub struct ExpertTask<'a> {
     pub up: Matrix<'a>,
     /// `[hidden, intermediate]`
     pub down: Matrix<'a>,
-    /// `[n, hidden]`
-    pub x: &'a [f32],
+    /// Rows of the input, `n` of them.
+    pub tokens: &'a [u32],
     /// `[n, hidden]`
     pub out: &'a mut [f32],
 }
 
-/// Computes all tasks in two parallel regions, split over tasks and weight rows.
+/// Computes all tasks over the rows of `x`, `[t, hidden]`, in two parallel
+/// regions, split over tasks and weight rows.
 ///
 /// # Panics
-/// If the shapes of a task do not fit together.
-pub fn swiglu(c: &Compute, tasks: &mut [ExpertTask]) {
-    let shapes: Vec<Shape> = tasks.iter().map(Shape::of).collect();
-    let mut hidden: Vec<Vec<f32>> = shapes
+/// If the shapes of a task do not fit together, or a token is not a row of `x`.
+pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
+    let Some(first) = tasks.first() else { return };
+    let hidden = first.gate.cols();
+    let t = row_count("expert input", x.len(), hidden);
+    let shapes: Vec<Shape> = tasks
         .iter()
-        .map(|s| vec![0.0; s.n * s.intermediate])
+        .map(|task| Shape::of(task, t, hidden))
+        .collect();
+    let formats = tasks.iter().flat_map(|t| [t.gate.format(), t.up.format()]);
+    let input = Input::new(c, x, hidden, formats);
+    let mut inner: Vec<Inner> = tasks
+        .iter()
+        .zip(&shapes)
+        .map(|(task, shape)| Inner::new(task.down, shape))
         .collect();
 
-    let length = rows_per_task(
-        c,
-        shapes.iter().map(|s| (s.intermediate, 2 * s.hidden, s.n)),
-    );
+    let mut length = rows_per_task(c, shapes.iter().map(|s| (s.intermediate, 2 * hidden, s.n)));
+    if t > 1 {
+        // Every task gathers its tokens, which has to be worth it.
+        length = length.max(WORTH_GATHERING);
+    }
     let work = split(shapes.iter().map(|s| s.intermediate), length);
-    let targets: Vec<_> = hidden.iter_mut().map(|h| SharedMut::new(h)).collect();
-    let inputs: Vec<_> = tasks.iter().map(|t| (t.gate, t.up, t.x)).collect();
+    let targets: Vec<_> = inner.iter_mut().map(Inner::share).collect();
+    let weights: Vec<_> = tasks.iter().map(|t| (t.gate, t.up, t.tokens)).collect();
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
-        let (gate, up, x) = inputs[*i];
+        let (gate, up, tokens) = weights[*i];
         let width = range.len();
-        let mut gates = vec![0.0; shapes[*i].n * width];
-        let mut ups = vec![0.0; shapes[*i].n * width];
-        multiply_into(c, gate, range, x, &mut gates);
-        multiply_into(c, up, range, x, &mut ups);
-        vectorized!(c.level(), |s| zip_into(s, &mut gates, &ups, |g, u| s
-            .mul(silu(s, g), u)));
-        for (t, row) in gates.chunks_exact(width).enumerate() {
-            let at = t * shapes[*i].intermediate + range.start;
-            // SAFETY: these columns belong to this task alone.
-            unsafe { targets[*i].slice(at..at + width) }.copy_from_slice(row);
-        }
+        let mut gates = vec![0.0; tokens.len() * width];
+        let mut ups = vec![0.0; tokens.len() * width];
+        multiply_into(c.level(), gate, range, &input, tokens, &mut gates);
+        multiply_into(c.level(), up, range, &input, tokens, &mut ups);
+        vectorized!(c.level(), |s| {
+            zip_into(s, &mut gates, &ups, |g, u| s.mul(silu(s, g), u));
+            for (n, row) in gates.chunks_exact(width).enumerate() {
+                targets[*i].write(s, &shapes[*i], n, range.start, row);
+            }
+        });
     });
     drop(targets);
 
-    let length = rows_per_task(c, shapes.iter().map(|s| (s.hidden, s.intermediate, s.n)));
-    let work = split(shapes.iter().map(|s| s.hidden), length);
+    let inputs: Vec<Input> = inner
+        .iter_mut()
+        .zip(&shapes)
+        .map(|(inner, shape)| inner.input(c, shape))
+        .collect();
+    let length = rows_per_task(c, shapes.iter().map(|s| (hidden, s.intermediate, s.n)));
+    let work = split(shapes.iter().map(|_| hidden), length);
     let downs: Vec<_> = tasks
         .iter_mut()
         .map(|t| (t.down, SharedMut::new(t.out)))
@@ -68,13 +87,15 @@ pub fn swiglu(c: &Compute, tasks: &mut [ExpertTask]) {
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
         let (down, out) = &downs[*i];
+        let all = Tokens::All(shapes[*i].n);
         multiply(
             c.level(),
             *down,
             range.clone(),
-            &hidden[*i],
-            |t, row, results| {
-                let at = t * shapes[*i].hidden + row;
+            &inputs[*i],
+            all,
+            &|n, row, results| {
+                let at = n * hidden + row;
                 // SAFETY: these columns of the output belong to this task alone.
                 unsafe { out.slice(at..at + results.len()) }.copy_from_slice(results);
             },
@@ -82,16 +103,26 @@ pub fn swiglu(c: &Compute, tasks: &mut [ExpertTask]) {
     });
 }
 
+/// Weight rows for which a task may gather its tokens first.
+const WORTH_GATHERING: usize = 4 * BATCH;
+
 struct Shape {
     n: usize,
-    hidden: usize,
     intermediate: usize,
 }
 
 impl Shape {
-    fn of(task: &ExpertTask) -> Shape {
-        let (intermediate, hidden) = (task.gate.rows(), task.gate.cols());
-        let n = row_count("expert input", task.x.len(), hidden);
+    fn batches(&self) -> Batches {
+        Batches {
+            rows: self.n,
+            per_row: self.intermediate / GROUP,
+        }
+    }
+
+    fn of(task: &ExpertTask, t: usize, hidden: usize) -> Shape {
+        let intermediate = task.gate.rows();
+        let n = task.tokens.len();
+        assert_eq!(task.gate.cols(), hidden, "expert: as wide as the input");
         assert_eq!(
             (task.up.rows(), task.up.cols()),
             (intermediate, hidden),
@@ -102,33 +133,97 @@ impl Shape {
             (hidden, intermediate),
             "expert: down is shaped as gate transposed"
         );
-        assert_eq!(
-            task.out.len(),
-            task.x.len(),
-            "expert: output is [n, hidden]"
+        assert_eq!(task.out.len(), n * hidden, "expert: output is [n, hidden]");
+        assert!(
+            task.tokens.iter().all(|token| (*token as usize) < t),
+            "expert: a token is beyond the {t} rows of the input"
         );
-        Shape {
-            n,
-            hidden,
-            intermediate,
+        Shape { n, intermediate }
+    }
+}
+
+/// What goes into the down projection of a task, `[n, intermediate]`.
+enum Inner {
+    Floats(Vec<f32>),
+    Groups(Vec<Group>),
+}
+
+/// The same while tasks write to it.
+enum Target<'a> {
+    Floats(SharedMut<'a, f32>),
+    Groups(SharedMut<'a, Group>),
+}
+
+impl Inner {
+    fn new(down: Matrix, shape: &Shape) -> Inner {
+        let len = shape.n * shape.intermediate;
+        match numbers(down.format()) {
+            Some(_) => Inner::Groups(vec![Group::ZERO; len / GROUP]),
+            None => Inner::Floats(vec![0.0; len]),
+        }
+    }
+
+    fn share(&mut self) -> Target<'_> {
+        match self {
+            Inner::Floats(x) => Target::Floats(SharedMut::new(x)),
+            Inner::Groups(x) => Target::Groups(SharedMut::new(x)),
+        }
+    }
+
+    fn input(&mut self, c: &Compute, shape: &Shape) -> Input<'_> {
+        match self {
+            Inner::Floats(x) => Input::new(c, x, shape.intermediate, std::iter::empty()),
+            Inner::Groups(x) => Input::of_groups(std::mem::take(x), shape.batches()),
         }
     }
 }
 
-/// All rows of all matrices, in ranges of `length`, with the matrix' index.
-fn split(rows: impl Iterator<Item = usize>, length: usize) -> Vec<(usize, Range<usize>)> {
-    rows.enumerate()
-        .flat_map(|(i, rows)| pieces(rows, length).map(move |range| (i, range)))
-        .collect()
+impl Target<'_> {
+    /// Writes the values of row `n` from column `first` on, the begin of a group if
+    /// there are groups.
+    #[inline(always)]
+    fn write<S: Simd>(&self, s: S, shape: &Shape, n: usize, first: usize, values: &[f32]) {
+        match self {
+            Target::Floats(to) => {
+                let at = n * shape.intermediate + first;
+                // SAFETY: these columns belong to the calling task alone.
+                unsafe { to.slice(at..at + values.len()) }.copy_from_slice(values);
+            }
+            Target::Groups(to) => {
+                let (groups, _) = values.as_chunks::<GROUP>();
+                for (i, values) in groups.iter().enumerate() {
+                    let at = shape.batches().at(n, first / GROUP + i);
+                    // SAFETY: as above.
+                    let to = unsafe { to.slice(at..at + 1) };
+                    to[0] = quantize(s, values);
+                }
+            }
+        }
+    }
 }
 
-/// `out[n, range] = x * w[range]^T`
-fn multiply_into(c: &Compute, w: Matrix, range: &Range<usize>, x: &[f32], out: &mut [f32]) {
+/// `out[n, range] = x[tokens] * w[range]^T`
+fn multiply_into(
+    level: Level,
+    w: Matrix,
+    range: &Range<usize>,
+    input: &Input,
+    tokens: &[u32],
+    out: &mut [f32],
+) {
     let width = range.len();
     let out = SharedMut::new(out);
-    multiply(c.level(), w, range.clone(), x, |t, row, results| {
-        let at = t * width + row - range.start;
-        // SAFETY: only this thread knows `out`, and no other part is alive.
-        unsafe { out.slice(at..at + results.len()) }.copy_from_slice(results);
-    });
+    let tokens = Tokens::These(tokens);
+    multiply(
+        level,
+        w,
+        range.clone(),
+        input,
+        tokens,
+        &|n, row, results| {
+            let at = n * width + row - range.start;
+            // SAFETY: only this thread knows `out`, and no other part is alive.
+            unsafe { out.slice(at..at + results.len()) }.copy_from_slice(results);
+        },
+    );
 }

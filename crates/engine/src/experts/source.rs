@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moestro_checkpoint::{Checkpoint, CheckpointError, DirectFiles, scratch_bytes};
 
-use crate::weights::{ExpertLayout, ExpertPart, LayerExperts};
+use crate::weights::{ExpertLayout, ExpertPart, LayerExperts, arrange};
 
 /// Where the reading threads get the matrices of experts from.
 pub trait Source: Send + Sync {
@@ -51,7 +51,7 @@ impl Source for Files {
         let tensor = &self.checkpoint.tensors()[segment.tensor];
         let part = parts(&layer.layout)[part];
         let reader = self.direct.reader(&self.checkpoint);
-        let file = reader.read(tensor, segment.offset, file_bytes(part), scratch)?;
+        let file = reader.read(tensor, segment.offset, part.file_bytes, scratch)?;
         fill(part, file, out);
         Ok(())
     }
@@ -59,14 +59,8 @@ impl Source for Files {
 
 /// The one place where a matrix changes from its order in the file to that in a
 /// slot.
-fn fill(_part: &ExpertPart, file: &[u8], out: &mut [u8]) {
-    out.copy_from_slice(file);
-}
-
-/// Bytes of a matrix in the file.
-fn file_bytes(part: &ExpertPart) -> usize {
-    let row = part.format.row_bytes(part.cols);
-    part.rows * row.expect("the layout was made of whole blocks")
+fn fill(part: &ExpertPart, file: &[u8], out: &mut [u8]) {
+    arrange(part.format, part.kept_as, part.cols, file, out);
 }
 
 pub fn parts(layout: &ExpertLayout) -> [&ExpertPart; 3] {
@@ -80,6 +74,6 @@ pub fn sizes(layout: &ExpertLayout) -> [usize; 3] {
 
 /// Scratch memory that one reading thread needs for any of these layers.
 pub fn scratch_for(layers: &[LayerExperts]) -> usize {
-    let of = |l: &LayerExperts| parts(&l.layout).map(|p| scratch_bytes(file_bytes(p)));
+    let of = |l: &LayerExperts| parts(&l.layout).map(|p| scratch_bytes(p.file_bytes));
     layers.iter().flat_map(of).max().unwrap_or(0)
 }

@@ -53,10 +53,12 @@ impl Source for Numbered {
 fn layer(number: usize) -> LayerExperts {
     let part = |offset| ExpertPart {
         format: Format::F32,
+        kept_as: Format::F32,
         rows: 16,
         cols: 32,
         offset,
         bytes: 2048,
+        file_bytes: 2048,
     };
     LayerExperts {
         layer: number,

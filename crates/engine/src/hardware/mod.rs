@@ -3,10 +3,9 @@
 
 mod memory;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use moestro_kernels::{Compute, Isa};
+use moestro_kernels::{Compute, read_all};
 use nvml_wrapper::Nvml;
 use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
 
@@ -31,7 +30,7 @@ pub fn probe() -> Hardware {
             .min(logical),
         logical_cores: logical,
         cpu_features: cpu_features(),
-        kernels: kernels_name(Compute::new(1).isa()).to_string(),
+        kernels: Compute::new(1).isa().to_string(),
         ram_total: total,
         ram_available: (available + process_bytes()).min(total),
         gpus,
@@ -66,37 +65,14 @@ pub fn peak_bytes() -> u64 {
 /// Bytes per second that the threads of `compute` read from memory together: the
 /// best of five passes over more than any cache holds.
 pub fn read_bandwidth(compute: &Compute) -> f64 {
-    const WORDS: usize = (512 << 20) / 8;
-    const PIECES: usize = 64;
-    let memory = vec![1u64; WORDS];
+    let memory = vec![1.0f32; (512 << 20) / 4];
     let mut best = f64::INFINITY;
     for _ in 0..5 {
-        let sum = AtomicU64::new(0);
         let start = Instant::now();
-        compute.parallel(PIECES, &|i| {
-            let piece = &memory[i * (WORDS / PIECES)..(i + 1) * (WORDS / PIECES)];
-            // Independent sums, so that the loads do not wait for each other.
-            let mut lanes = [0u64; 32];
-            for words in piece.chunks_exact(32) {
-                lanes
-                    .iter_mut()
-                    .zip(words)
-                    .for_each(|(lane, word)| *lane ^= word);
-            }
-            sum.fetch_xor(lanes.iter().fold(0, |a, b| a ^ b), Ordering::Relaxed);
-        });
+        read_all(compute, &memory);
         best = best.min(start.elapsed().as_secs_f64());
-        std::hint::black_box(sum.into_inner());
     }
-    (WORDS * 8) as f64 / best
-}
-
-fn kernels_name(isa: Isa) -> &'static str {
-    match isa {
-        Isa::Portable => "portable",
-        Isa::Avx2 => "AVX2",
-        Isa::Avx512 => "AVX-512",
-    }
+    size_of_val(memory.as_slice()) as f64 / best
 }
 
 fn cpu_features() -> Vec<String> {

@@ -13,11 +13,11 @@ use crate::error::{EngineError, Result};
 use crate::generation::{Generation, Step};
 use crate::hardware;
 use crate::placement::place;
+use crate::precision::Precision;
 use crate::protocol::{
     Command, Event, Forecast, GenerateRequest, LoadRequest, MemorySettings, Placement,
 };
 use crate::session::Session;
-use crate::state::KvFormat;
 
 /// Highest rate of snapshots per second.
 const MOST_SNAPSHOTS: f32 = 20.0;
@@ -171,8 +171,9 @@ impl Runner {
         let options = LoadOptions {
             memory: request.memory.clone(),
             threads: request.threads,
-            kv: KvFormat::default(),
+            precision: Precision::default(),
             profiles: self.profiles.clone(),
+            kernels: None,
         };
         let events = &mut self.events;
         let mut last: Option<Instant> = None;
@@ -217,7 +218,7 @@ impl Runner {
         match model {
             Some(path) => {
                 let hardware = hardware::probe();
-                let sizes = inspect(path, KvFormat::default())?.sizes;
+                let sizes = inspect(path, Precision::default())?.sizes;
                 Ok(place(&sizes, &hardware, memory, &hardware.gpu_note))
             }
             None => Ok(self

@@ -33,9 +33,8 @@ struct Shared {
 /// The tokens that chose one expert.
 struct Group {
     expert: u32,
-    /// First row of the group in the gathered activations.
-    start: usize,
-    /// `token * experts_per_token + rank`.
+    tokens: Vec<u32>,
+    /// `token * experts_per_token + rank` of each.
     choices: Vec<usize>,
 }
 
@@ -123,27 +122,21 @@ impl SparseMlp {
         experts: &mut Experts,
     ) -> Result<Vec<f32>> {
         let chosen = self.shape.experts_per_token;
-        let mut groups = self.group(ids);
-        let mut start = 0;
+        let groups = self.group(ids);
         let mut row_of = vec![0; ids.len()];
-        let mut gathered = Vec::with_capacity(ids.len() * hidden);
-        for group in &mut groups {
-            group.start = start;
-            for choice in &group.choices {
-                row_of[*choice] = start;
-                start += 1;
-                let token = choice / chosen;
-                gathered.extend_from_slice(&x[token * hidden..(token + 1) * hidden]);
-            }
-        }
+        let choices = groups.iter().flat_map(|g| &g.choices);
+        choices
+            .enumerate()
+            .for_each(|(row, choice)| row_of[*choice] = row);
 
-        let mut outputs = vec![0.0; gathered.len()];
+        let mut outputs = vec![0.0; ids.len() * hidden];
+        let all: Vec<u32> = (0..(x.len() / hidden) as u32).collect();
         let mut shared_out = vec![0.0; if self.shared.is_some() { x.len() } else { 0 }];
         let mut pending_shared = self.shared.as_ref();
         let mut rest = outputs.as_mut_slice();
         let mut outs: Vec<Option<&mut [f32]>> = Vec::with_capacity(groups.len());
         for group in &groups {
-            let (out, others) = rest.split_at_mut(group.choices.len() * hidden);
+            let (out, others) = rest.split_at_mut(group.tokens.len() * hidden);
             rest = others;
             outs.push(Some(out));
         }
@@ -156,29 +149,22 @@ impl SparseMlp {
                 let Some(out) = outs[i].take() else { continue };
                 let group = &groups[i];
                 let [gate, up, down] = experts.matrices(self.row, group.expert);
-                let from = group.start * hidden;
                 tasks.push(ExpertTask {
                     gate,
                     up,
                     down,
-                    x: &gathered[from..from + out.len()],
+                    tokens: &group.tokens,
                     out,
                 });
             }
             if let Some(shared) = pending_shared.take() {
-                tasks.push(shared.mlp.task(x, &mut shared_out));
+                tasks.push(shared.mlp.task(&all, &mut shared_out));
             }
-            kernels::swiglu(cx.compute, &mut tasks);
+            kernels::swiglu(cx.compute, x, &mut tasks);
         }
 
         let mut sum = vec![0.0; x.len()];
-        for (token, out) in sum.chunks_exact_mut(hidden).enumerate() {
-            for choice in token * chosen..(token + 1) * chosen {
-                let row = &outputs[row_of[choice] * hidden..(row_of[choice] + 1) * hidden];
-                let weight = weights[choice];
-                out.iter_mut().zip(row).for_each(|(o, y)| *o += weight * y);
-            }
-        }
+        kernels::weighted_rows(cx.compute, &outputs, &row_of, weights, chosen, &mut sum);
         if let Some(shared) = &self.shared {
             let mut gate = vec![0.0; x.len() / hidden];
             kernels::matmul(cx.compute, shared.gate.matrix(), x, &mut gate);
@@ -188,6 +174,7 @@ impl SparseMlp {
     }
 
     fn group(&self, ids: &[u32]) -> Vec<Group> {
+        let chosen = self.shape.experts_per_token;
         let mut place = vec![usize::MAX; self.shape.experts];
         let mut groups: Vec<Group> = Vec::new();
         for (choice, expert) in ids.iter().enumerate() {
@@ -196,10 +183,11 @@ impl SparseMlp {
                 *at = groups.len();
                 groups.push(Group {
                     expert: *expert,
-                    start: 0,
+                    tokens: Vec::new(),
                     choices: Vec::new(),
                 });
             }
+            groups[*at].tokens.push((choice / chosen) as u32);
             groups[*at].choices.push(choice);
         }
         groups

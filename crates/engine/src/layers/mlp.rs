@@ -24,17 +24,18 @@ impl Mlp {
     /// `x` and the result are `[tokens, hidden]`.
     pub fn forward(&self, compute: &Compute, x: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        kernels::swiglu(compute, &mut [self.task(x, &mut out)]);
+        let all: Vec<u32> = (0..(x.len() / self.gate.cols) as u32).collect();
+        kernels::swiglu(compute, x, &mut [self.task(&all, &mut out)]);
         out
     }
 
-    /// The same as a task, to be computed beside others.
-    pub fn task<'a>(&'a self, x: &'a [f32], out: &'a mut [f32]) -> ExpertTask<'a> {
+    /// The same for some rows of an input, as a task to be computed beside others.
+    pub fn task<'a>(&'a self, tokens: &'a [u32], out: &'a mut [f32]) -> ExpertTask<'a> {
         ExpertTask {
             gate: self.gate.matrix(),
             up: self.up.matrix(),
             down: self.down.matrix(),
-            x,
+            tokens,
             out,
         }
     }

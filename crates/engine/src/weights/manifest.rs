@@ -4,12 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use moestro_checkpoint::{Checkpoint, Metadata, TensorInfo};
-use moestro_kernels::Format;
+use moestro_kernels::{Format, packed_bytes};
 
 use super::names::{self, Candidate, Transform};
 use super::needs::{Need, needs};
 use crate::blueprint::{Blueprint, MoeShape};
 use crate::error::{EngineError, Result};
+use crate::precision::Precision;
 use crate::protocol::Component;
 
 /// A weight and the byte ranges that hold it, in order.
@@ -17,10 +18,13 @@ use crate::protocol::Component;
 pub struct Located {
     pub name: String,
     pub component: Component,
+    /// In the file.
     pub format: Format,
+    /// In memory.
+    pub kept_as: Format,
     /// `[rows, cols]` or `[len]`.
     pub shape: Vec<usize>,
-    /// Bytes in memory and in the file.
+    /// Bytes in memory.
     pub bytes: u64,
     pub(super) tensor: usize,
     /// (offset inside the tensor, length).
@@ -31,12 +35,17 @@ pub struct Located {
 /// One of the three matrices of an expert inside its slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpertPart {
+    /// In the file.
     pub format: Format,
+    /// In memory.
+    pub kept_as: Format,
     pub rows: usize,
     pub cols: usize,
     /// From the start of the slot, a multiple of 64.
     pub offset: usize,
+    /// In memory.
     pub bytes: usize,
+    pub file_bytes: usize,
 }
 
 /// How the experts of one layer lie in a slot.
@@ -80,7 +89,11 @@ pub struct Manifest {
 
 impl Manifest {
     /// Errors name the tensor that is missing, misshapen or left over.
-    pub fn new(checkpoint: &Checkpoint, blueprint: &Blueprint) -> Result<Manifest> {
+    pub fn new(
+        checkpoint: &Checkpoint,
+        blueprint: &Blueprint,
+        precision: Precision,
+    ) -> Result<Manifest> {
         let tensors = checkpoint.tensors();
         let mut search = Search {
             tensors,
@@ -92,6 +105,7 @@ impl Manifest {
             used: vec![false; tensors.len()],
             gguf: matches!(checkpoint.metadata(), Metadata::Gguf(_)),
             blueprint,
+            precision,
         };
         let weights = needs(blueprint)
             .into_iter()
@@ -126,6 +140,7 @@ struct Search<'a> {
     used: Vec<bool>,
     gguf: bool,
     blueprint: &'a Blueprint,
+    precision: Precision,
 }
 
 impl Search<'_> {
@@ -141,11 +156,17 @@ impl Search<'_> {
         self.used[tensor] = true;
         let info = &self.tensors[tensor];
         let ranges = self.ranges(&need, candidate, info)?;
-        let bytes = ranges.iter().map(|(_, len)| len).sum();
+        let kept_as = self.precision.weights(info.format);
+        let bytes = match need.shape[..] {
+            // A ragged row is refused when it is read.
+            [rows, cols] => packed_bytes(kept_as, rows, cols).unwrap_or(0) as u64,
+            _ => ranges.iter().map(|(_, len)| len).sum(),
+        };
         Ok(Located {
             name: need.name,
             component: need.component,
             format: info.format,
+            kept_as,
             shape: need.shape,
             bytes,
             tensor,
@@ -281,14 +302,18 @@ impl Search<'_> {
                 })
                 .collect::<Result<_>>()?;
         }
-        let bytes = self.matrix_bytes(segments[0].tensor, rows, cols)?;
+        let file_bytes = self.matrix_bytes(segments[0].tensor, rows, cols)?;
+        let kept_as = self.precision.weights(format);
         Ok((
             ExpertPart {
                 format,
+                kept_as,
                 rows,
                 cols,
                 offset: 0,
-                bytes,
+                bytes: packed_bytes(kept_as, rows, cols)
+                    .expect("the rows are whole blocks, as their bytes in the file show"),
+                file_bytes,
             },
             segments,
         ))

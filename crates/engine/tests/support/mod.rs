@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use moestro_engine::protocol::{GenerateRequest, MemorySettings, Prompt, SamplingOverrides};
-use moestro_engine::{Cancel, Engine, Generation, KvFormat, LoadOptions, Session, Step, hardware};
+use moestro_engine::{Cancel, Engine, Generation, LoadOptions, Precision, Session, Step, hardware};
 use safetensors::SafeTensors;
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -45,7 +45,17 @@ impl Reference {
     }
 }
 
+/// In single precision, as the references are computed.
 pub fn load(path: &str, experts_per_layer: Option<usize>, threads: usize) -> Engine {
+    load_in(Precision::Float32, path, experts_per_layer, threads)
+}
+
+pub fn load_in(
+    precision: Precision,
+    path: &str,
+    experts_per_layer: Option<usize>,
+    threads: usize,
+) -> Engine {
     let options = LoadOptions {
         memory: MemorySettings {
             cached_experts_per_layer: experts_per_layer,
@@ -53,8 +63,8 @@ pub fn load(path: &str, experts_per_layer: Option<usize>, threads: usize) -> Eng
             ..MemorySettings::default()
         },
         threads: Some(threads),
-        kv: KvFormat::F32,
-        profiles: None,
+        precision,
+        ..LoadOptions::default()
     };
     let path = fixture(path);
     Engine::load(

@@ -5,19 +5,13 @@
 //! write strength `beta`:
 //! `S *= exp(g)`; `S += k outer (beta * (v - S^T k))`; `out = S^T q`.
 
-mod chunked;
-mod recurrent;
+mod rule;
 
-pub use chunked::delta_rule_chunked;
-pub use recurrent::delta_rule_recurrent;
+pub use rule::delta_rule;
 
-use crate::compute::Compute;
 use crate::math::sum_of_squares;
 use crate::matrix::Rows;
 use crate::simd::Simd;
-
-/// Tokens from which the chunked form is used: whole chunks.
-const CHUNKED_FROM: usize = 64;
 
 /// Heads and their dimensions. Value head `h` uses the queries and keys of key
 /// head `h / (value_heads / key_heads)`.
@@ -31,38 +25,6 @@ pub struct DeltaShape {
     pub key_dim: usize,
     /// Dimensions of a value head.
     pub value_dim: usize,
-}
-
-/// Runs `t` tokens through the gated delta rule: token by token if there are few,
-/// in chunks otherwise. The two differ by rounding only.
-///
-/// `q` and `k` are `[t, key_heads * key_dim]`, not yet normalised: each head is
-/// divided by `sqrt(sum of squares + 1e-6)`, and `q` by `sqrt(key_dim)`. `v` is
-/// `[t, value_heads * value_dim]`; `g`, the logarithm of the decay, and `beta` are
-/// `[t, value_heads]`; `state` is `[value_heads, key_dim, value_dim]`, read and
-/// written; `out` is `[t, value_heads, value_dim]`.
-///
-/// # Panics
-/// If the lengths do not fit.
-#[allow(clippy::too_many_arguments, reason = "the shape of the operation")]
-pub fn delta_rule(
-    c: &Compute,
-    shape: DeltaShape,
-    q: Rows,
-    k: Rows,
-    v: Rows,
-    g: &[f32],
-    beta: &[f32],
-    state: &mut [f32],
-    out: &mut [f32],
-) {
-    let few = g.len() < CHUNKED_FROM * shape.value_heads;
-    let form = if few {
-        delta_rule_recurrent
-    } else {
-        delta_rule_chunked
-    };
-    form(c, shape, q, k, v, g, beta, state, out);
 }
 
 /// Decay and write strength from their projections: `g = -exp(a_log) *

@@ -3,8 +3,9 @@
 //! 128 bytes of nibbles that index IQ4_NL's table;
 //! value = d * (scale - 32) * table[q].
 
-use super::{Blocks, each_block, field, half_at, iq4_nl, nibbles};
-use crate::simd::Simd;
+use super::{Blocks, each_block, field, half_at, iq4_nl, nibbles, tile};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
 
@@ -25,5 +26,25 @@ impl Blocks for Layout {
                 nibbles::from_table(s, field(b, 8 + 16 * group), &iq4_nl::TABLE, scale, o);
             }
         });
+    }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(2, 2), (4, 33)];
+    const QUANTS: Quants = Quants::Signed;
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        s.byte_lookup(&iq4_nl::BYTES, tile::nibble(s, block, 8 + 16 * group, word))
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        let low = s.word_shr(tile::word(s, block, 4), 4 * group as u32);
+        let high = s.word_shr(tile::short(s, block, 2), 2 * group as u32);
+        let high = s.word_shl(s.word_and(high, 3), 4);
+        let scale = s.integers(s.word_or(s.word_and(low, 15), high));
+        let d = tile::half(s, block, 0);
+        Scales::One(s.mul(d, s.sub(scale, s.splat(32.0))))
     }
 }

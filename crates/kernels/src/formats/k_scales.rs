@@ -1,7 +1,8 @@
 //! The six-bit scales that Q4_K and Q5_K share.
 
-use super::field;
-use crate::simd::{LANES, Simd};
+use super::{field, tile};
+use crate::dot::Scales;
+use crate::simd::{LANES, Simd, Words};
 
 /// `d * scale` of eight groups, then `dmin * minimum` of the groups.
 ///
@@ -32,4 +33,28 @@ pub(super) fn unpack<S: Simd>(s: S, packed: &[u8; 12], d: f32, dmin: f32) -> [f3
         &mut scales,
     );
     scales
+}
+
+/// The scale of a group of a tile's block, which begins with `d` and `dmin`; as in
+/// [`unpack`].
+#[inline(always)]
+pub(super) fn of_tile<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+    let (d, dmin) = (tile::half(s, block, 0), tile::half(s, block, 2));
+    let rest = tile::word(s, block, 12);
+    let scale = six(s, tile::word(s, block, 4), rest, group);
+    let minimum = six(s, tile::word(s, block, 8), s.word_shr(rest, 4), group);
+    Scales::OneAffine(s.mul(d, scale), s.mul(s.sub(s.zero(), dmin), minimum))
+}
+
+/// Number `group` of eight: four are in the low bits of the bytes of `words`, four
+/// have their upper bits above those and their low nibbles in `nibbles`.
+#[inline(always)]
+fn six<S: Words>(s: S, words: S::W, nibbles: S::W, group: usize) -> S::V {
+    let at = 8 * (group as u32 % 4);
+    s.integers(if group < 4 {
+        s.word_and(s.word_shr(words, at), 63)
+    } else {
+        let low = s.word_and(s.word_shr(nibbles, at), 15);
+        s.word_or(low, s.word_and(s.word_shr(words, at + 2), 48))
+    })
 }

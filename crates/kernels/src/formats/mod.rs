@@ -25,14 +25,18 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod tile;
 
 pub(crate) use fp16::f16_to_f32;
 
+use crate::activations::Group;
+use crate::dot::{Integers as _, multiply_tile};
 use crate::isa::{Level, vectorized};
-use crate::simd::{LANES, Simd};
+use crate::simd::portable::Portable;
+use crate::simd::{LANES, Simd, Words};
 
 /// A weight format: blocks of `LEN` values in `BYTES` bytes.
-trait Blocks {
+pub(crate) trait Blocks {
     const LEN: usize;
     const BYTES: usize;
 
@@ -42,6 +46,50 @@ trait Blocks {
 }
 
 macro_rules! registry {
+    (
+        floats { $($float:ident $float_name:literal $float_id:literal $float_file:ident;)* }
+        integers { $($integer:ident $integer_name:literal $integer_id:literal $integer_file:ident;)* }
+    ) => {
+        registry! {
+            $($float $float_name $float_id $float_file;)*
+            $($integer $integer_name $integer_id $integer_file;)*
+        }
+
+        /// The numbers a block of an integer format consists of, in order: bytes of
+        /// each, and how many.
+        pub(crate) fn numbers(format: Format) -> Option<&'static [(usize, usize)]> {
+            match format {
+                $(Format::$float => None,)*
+                $(Format::$integer => Some($integer_file::Layout::NUMBERS),)*
+            }
+        }
+
+        /// Dequantizes whole blocks: floats with the code of `level`, integers, of
+        /// which only single rows are ever needed, with plain code.
+        pub(crate) fn dequantize(level: Level, format: Format, bytes: &[u8], out: &mut [f32]) {
+            match format {
+                $(Format::$float => {
+                    vectorized!(level, |s| $float_file::Layout::dequantize(s, bytes, out))
+                })*
+                $(Format::$integer => $integer_file::Layout::dequantize(Portable, bytes, out),)*
+            }
+        }
+
+        /// [`multiply_tile`] for weights of an integer format.
+        #[inline(always)]
+        pub(crate) fn multiply_tile_of<S: Words>(
+            s: S,
+            format: Format,
+            tile: &[u8],
+            x: &[Group],
+            out: &mut [[f32; LANES]],
+        ) {
+            match format {
+                $(Format::$float => unreachable!("float formats have no tiles"),)*
+                $(Format::$integer => multiply_tile::<S, $integer_file::Layout>(s, tile, x, out),)*
+            }
+        }
+    };
     ($($format:ident $name:literal $id:literal $file:ident;)*) => {
         /// The format of a weight tensor.
         #[allow(non_camel_case_types, reason = "the names the field knows")]
@@ -80,32 +128,30 @@ macro_rules! registry {
             }
         }
 
-        /// Dequantizes whole blocks with the code of `level`.
-        pub(crate) fn dequantize(level: Level, format: Format, bytes: &[u8], out: &mut [f32]) {
-            match format {
-                $(Format::$format => vectorized!(level, |s| $file::Layout::dequantize(s, bytes, out)),)*
-            }
-        }
     };
 }
 
 registry! {
-    F32 "F32" 0 fp32;
-    F16 "F16" 1 fp16;
-    BF16 "BF16" 30 bf16;
-    Q4_0 "Q4_0" 2 q4_0;
-    Q4_1 "Q4_1" 3 q4_1;
-    Q5_0 "Q5_0" 6 q5_0;
-    Q5_1 "Q5_1" 7 q5_1;
-    Q8_0 "Q8_0" 8 q8_0;
-    Q2K "Q2_K" 10 q2_k;
-    Q3K "Q3_K" 11 q3_k;
-    Q4K "Q4_K" 12 q4_k;
-    Q5K "Q5_K" 13 q5_k;
-    Q6K "Q6_K" 14 q6_k;
-    IQ4NL "IQ4_NL" 20 iq4_nl;
-    IQ4XS "IQ4_XS" 23 iq4_xs;
-    MXFP4 "MXFP4" 39 mxfp4;
+    floats {
+        F32 "F32" 0 fp32;
+        F16 "F16" 1 fp16;
+        BF16 "BF16" 30 bf16;
+    }
+    integers {
+        Q4_0 "Q4_0" 2 q4_0;
+        Q4_1 "Q4_1" 3 q4_1;
+        Q5_0 "Q5_0" 6 q5_0;
+        Q5_1 "Q5_1" 7 q5_1;
+        Q8_0 "Q8_0" 8 q8_0;
+        Q2K "Q2_K" 10 q2_k;
+        Q3K "Q3_K" 11 q3_k;
+        Q4K "Q4_K" 12 q4_k;
+        Q5K "Q5_K" 13 q5_k;
+        Q6K "Q6_K" 14 q6_k;
+        IQ4NL "IQ4_NL" 20 iq4_nl;
+        IQ4XS "IQ4_XS" 23 iq4_xs;
+        MXFP4 "MXFP4" 39 mxfp4;
+    }
 }
 
 impl Format {
@@ -130,7 +176,7 @@ impl Format {
             bytes.len(),
             out.len()
         );
-        dequantize(Level::best(), self, bytes, out);
+        dequantize(Level::widest(), self, bytes, out);
     }
 }
 

@@ -3,8 +3,9 @@
 //! `d` and `dmin`; value = d * scale * q - dmin * minimum.
 //! Each half of 128 values uses 32 bytes: value `32 i + j` is pair `i` of byte `j`.
 
-use super::{Blocks, each_block, half_at, vector};
-use crate::simd::{LANES, Simd};
+use super::{Blocks, each_block, half_at, tile, vector};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{LANES, Simd, Words};
 
 pub(super) struct Layout;
 
@@ -30,4 +31,36 @@ impl Blocks for Layout {
             }
         });
     }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(4, 20), (2, 2)];
+    const QUANTS: Quants = Quants::Unsigned;
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        let pairs = tile::word(s, block, 16 + 32 * (group / 4) + 4 * word);
+        s.word_and(s.word_shr(pairs, 2 * (group as u32 % 4)), 0x0303_0303)
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        let (d, dmin) = (tile::half(s, block, 80), tile::half(s, block, 82));
+        let minus_dmin = s.sub(s.zero(), dmin);
+        let four = tile::word(s, block, 4 * (group / 2));
+        let four = s.word_shr(four, 16 * (group as u32 % 2));
+        Scales::TwoAffine(
+            [s.mul(d, nibble(s, four, 0)), s.mul(d, nibble(s, four, 8))],
+            [
+                s.mul(minus_dmin, nibble(s, four, 4)),
+                s.mul(minus_dmin, nibble(s, four, 12)),
+            ],
+        )
+    }
+}
+
+/// The four bits from bit `at` on.
+#[inline(always)]
+fn nibble<S: Words>(s: S, word: S::W, at: u32) -> S::V {
+    s.integers(s.word_and(s.word_shr(word, at), 15))
 }

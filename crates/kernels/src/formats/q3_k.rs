@@ -4,8 +4,9 @@
 //! Each half of 128 values uses 32 bytes of pairs: value `32 i + j` is pair `i`
 //! of byte `j`; its third bit is bit `4 * half + i` of byte `j`.
 
-use super::{Blocks, each_block, field, half_at, vector};
-use crate::simd::{LANES, Simd};
+use super::{Blocks, each_block, field, half_at, tile, vector};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{LANES, Simd, Words};
 
 pub(super) struct Layout;
 
@@ -43,4 +44,36 @@ impl Blocks for Layout {
             }
         });
     }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(4, 27), (2, 1)];
+    const QUANTS: Quants = Quants::Above(2);
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        let third = tile::word(s, block, 4 * word);
+        let pairs = tile::word(s, block, 32 + 32 * (group / 4) + 4 * word);
+        let low = s.word_and(s.word_shr(pairs, 2 * (group as u32 % 4)), 0x0303_0303);
+        s.word_or(low, tile::bits(s, third, group as u32, 2, 0x04))
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        let d = tile::half(s, block, 108);
+        let (a, b) = (scale(s, block, 2 * group), scale(s, block, 2 * group + 1));
+        Scales::Two([s.mul(d, a), s.mul(d, b)])
+    }
+}
+
+/// Scale `j`, from -32 to 31; as in [`unpack_scales`].
+#[inline(always)]
+fn scale<S: Words>(s: S, block: &[u8], j: usize) -> S::V {
+    let low = tile::word(s, block, 96 + 4 * (j % 8 / 4));
+    let low = s.word_shr(low, 8 * (j as u32 % 4) + 4 * (j as u32 / 8));
+    let high = tile::word(s, block, 104);
+    let high = s.word_shr(high, 8 * (j as u32 % 4) + 2 * (j as u32 / 4));
+    let high = s.word_shl(s.word_and(high, 3), 4);
+    let scale = s.integers(s.word_or(s.word_and(low, 15), high));
+    s.sub(scale, s.splat(32.0))
 }

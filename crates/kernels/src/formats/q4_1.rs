@@ -1,8 +1,9 @@
 //! Q4_1 (ggml): per 32 values a half scale `d`, a half offset `m` and 16 bytes
 //! of nibbles `q`; value = d * q + m.
 
-use super::{Blocks, each_block, field, half_at, nibbles};
-use crate::simd::Simd;
+use super::{Blocks, each_block, field, half_at, nibbles, tile};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
 
@@ -18,5 +19,22 @@ impl Blocks for Layout {
                 s.store(s.add(s.mul(d, s.unsigned(q)), m), o);
             }
         });
+    }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(2, 2), (4, 4)];
+    const QUANTS: Quants = Quants::Unsigned;
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        debug_assert_eq!(group, 0);
+        tile::nibble(s, block, 4, word)
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        debug_assert_eq!(group, 0);
+        Scales::OneAffine(tile::half(s, block, 0), tile::half(s, block, 2))
     }
 }

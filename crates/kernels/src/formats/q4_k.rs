@@ -3,8 +3,9 @@
 //! value = d * scale * q - dmin * minimum.
 //! 32 bytes of nibbles hold two groups, one in the low, one in the high nibbles.
 
-use super::{Blocks, each_block, field, half_at, k_scales, vector};
-use crate::simd::Simd;
+use super::{Blocks, each_block, field, half_at, k_scales, tile, vector};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
 
@@ -28,5 +29,21 @@ impl Blocks for Layout {
                 }
             }
         });
+    }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(2, 2), (4, 35)];
+    const QUANTS: Quants = Quants::Unsigned;
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        let q = tile::word(s, block, 16 + 32 * (group / 2) + 4 * word);
+        s.word_and(s.word_shr(q, 4 * (group as u32 % 2)), 0x0f0f_0f0f)
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        k_scales::of_tile(s, block, group)
     }
 }

@@ -2,8 +2,9 @@
 //! of fifth bits, bit `g` of byte `j` for value `j` of group `g`, then the nibbles;
 //! value = d * scale * q - dmin * minimum.
 
-use super::{Blocks, each_block, field, half_at, k_scales, vector};
-use crate::simd::Simd;
+use super::{Blocks, each_block, field, half_at, k_scales, tile, vector};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
 
@@ -27,5 +28,23 @@ impl Blocks for Layout {
                 }
             }
         });
+    }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(2, 2), (4, 43)];
+    const QUANTS: Quants = Quants::Unsigned;
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        let low = tile::word(s, block, 48 + 32 * (group / 2) + 4 * word);
+        let low = s.word_and(s.word_shr(low, 4 * (group as u32 % 2)), 0x0f0f_0f0f);
+        let fifth = tile::word(s, block, 16 + 4 * word);
+        s.word_or(low, tile::bits(s, fifth, group as u32, 4, 0x10))
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        k_scales::of_tile(s, block, group)
     }
 }

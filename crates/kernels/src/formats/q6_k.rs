@@ -5,8 +5,9 @@
 //! `32 i + j` has its nibble in byte `32 (i % 2) + j`, low for the first two
 //! runs, and its bits in pair `i` of byte `j`.
 
-use super::{Blocks, each_block, half_at, vector};
-use crate::simd::{LANES, Simd};
+use super::{Blocks, each_block, half_at, tile, vector};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{LANES, Simd, Words};
 
 pub(super) struct Layout;
 
@@ -34,5 +35,29 @@ impl Blocks for Layout {
                 }
             }
         });
+    }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(4, 52), (2, 1)];
+    const QUANTS: Quants = Quants::Above(5);
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        let (part, i) = (group / 4, group as u32 % 4);
+        let low = tile::word(s, block, 64 * part + 32 * (group % 2) + 4 * word);
+        let low = s.word_and(s.word_shr(low, 4 * (i / 2)), 0x0f0f_0f0f);
+        let pairs = tile::word(s, block, 128 + 32 * part + 4 * word);
+        s.word_or(low, tile::bits(s, pairs, 2 * i, 4, 0x30))
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        let d = tile::half(s, block, 208);
+        let four = tile::word(s, block, 192 + 4 * (group / 2));
+        let first = 2 * (group as u32 % 2);
+        let a = s.word_sar(s.word_shl(four, 24 - 8 * first), 24);
+        let b = s.word_sar(s.word_shl(four, 16 - 8 * first), 24);
+        Scales::Two([s.mul(d, s.integers(a)), s.mul(d, s.integers(b))])
     }
 }

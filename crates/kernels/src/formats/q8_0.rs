@@ -1,8 +1,9 @@
 //! Q8_0 (ggml): per 32 values a half scale `d` and 32 signed bytes `q`;
 //! value = d * q.
 
-use super::{Blocks, each_block, half_at, vector};
-use crate::simd::Simd;
+use super::{Blocks, each_block, half_at, tile, vector};
+use crate::dot::{Integers, Quants, Scales};
+use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
 
@@ -18,5 +19,22 @@ impl Blocks for Layout {
                 s.store(s.mul(d, s.signed(vector(s, b, 2 + 16 * i))), o);
             }
         });
+    }
+}
+
+impl Integers for Layout {
+    const NUMBERS: &'static [(usize, usize)] = &[(2, 1), (4, 8)];
+    const QUANTS: Quants = Quants::Signed;
+
+    #[inline(always)]
+    fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W {
+        debug_assert_eq!(group, 0);
+        tile::word(s, block, 2 + 4 * word)
+    }
+
+    #[inline(always)]
+    fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V> {
+        debug_assert_eq!(group, 0);
+        Scales::One(tile::half(s, block, 0))
     }
 }

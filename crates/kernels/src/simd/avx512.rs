@@ -1,11 +1,11 @@
 //! AVX-512: one register of sixteen floats.
 
 use super::avx2::byte_operations;
-use super::{LANES, Simd};
+use super::{LANES, Simd, Words};
 use half::f16;
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX-512 F, BW, VL, DQ and what AVX2 code needs.
+/// Proof that the CPU has AVX-512 F, BW, VL, DQ, VNNI and what AVX2 code needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -15,7 +15,8 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq");
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni");
         has.then_some(Avx512(()))
     }
 
@@ -23,7 +24,7 @@ impl Avx512 {
     #[inline]
     pub(crate) fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         #[target_feature(
-            enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
+            enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
         )]
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
@@ -126,5 +127,111 @@ impl Simd for Avx512 {
             _mm_storeu_ps(sums.as_mut_ptr(), _mm_hadd_ps(ab, cd));
             sums
         }
+    }
+
+    #[inline(always)]
+    fn narrow(self, v: __m512, to: &mut [i8; LANES]) {
+        // SAFETY: `self` proves the features; `to` holds sixteen bytes.
+        unsafe {
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
+    }
+}
+
+impl Words for Avx512 {
+    type W = __m512i;
+
+    #[inline(always)]
+    fn halves(self, x: &[u8; 2 * LANES]) -> __m512 {
+        // SAFETY: `self` proves the features; `x` holds 32 bytes.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn words(self, x: &[u8; 4 * LANES]) -> __m512i {
+        // SAFETY: `self` proves the features; `x` holds 64 bytes.
+        unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn byte_words(self, x: &[u8; LANES]) -> __m512i {
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn short_words(self, x: &[u8; 2 * LANES]) -> __m512i {
+        // SAFETY: `self` proves the features; `x` holds 32 bytes.
+        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn word_splat(self, x: i32) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_set1_epi32(x) }
+    }
+    #[inline(always)]
+    fn word_and(self, x: __m512i, mask: u32) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_and_si512(x, _mm512_set1_epi32(mask.cast_signed())) }
+    }
+    #[inline(always)]
+    fn word_or(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_or_si512(a, b) }
+    }
+    #[inline(always)]
+    fn word_shr(self, x: __m512i, n: u32) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_srl_epi32(x, _mm_cvtsi32_si128(n.cast_signed())) }
+    }
+    #[inline(always)]
+    fn word_shl(self, x: __m512i, n: u32) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_sll_epi32(x, _mm_cvtsi32_si128(n.cast_signed())) }
+    }
+    #[inline(always)]
+    fn word_sar(self, x: __m512i, n: u32) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_sra_epi32(x, _mm_cvtsi32_si128(n.cast_signed())) }
+    }
+    #[inline(always)]
+    fn byte_lookup(self, table: &[i8; 16], x: __m512i) -> __m512i {
+        // SAFETY: `self` proves the features; `table` holds sixteen bytes.
+        unsafe {
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+            _mm512_shuffle_epi8(table, x)
+        }
+    }
+    #[inline(always)]
+    fn integers(self, x: __m512i) -> __m512 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_cvtepi32_ps(x) }
+    }
+    #[inline(always)]
+    fn float_bits(self, x: __m512i) -> __m512 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_castsi512_ps(x) }
+    }
+    #[inline(always)]
+    fn quad(self, x: &[i8; 4]) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_set1_epi32(i32::from_le_bytes(x.map(i8::cast_unsigned))) }
+    }
+    #[inline(always)]
+    fn dot(self, acc: __m512i, q: __m512i, x: __m512i) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_dpbusd_epi32(acc, q, x) }
+    }
+    #[inline(always)]
+    fn signed_quads(self, q: __m512i) -> __m512i {
+        // The instruction takes unsigned weights: 128 more than the signed ones.
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_xor_si512(q, _mm512_set1_epi8(i8::MIN)) }
+    }
+    #[inline(always)]
+    fn signed_start(self, minus_128: i32) -> __m512i {
+        self.word_splat(minus_128)
+    }
+    #[inline(always)]
+    fn dot_signed(self, acc: __m512i, q: __m512i, x: __m512i) -> __m512i {
+        self.dot(acc, q, x)
     }
 }

@@ -63,6 +63,9 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// to 4-7, then (0 + 1) + (2 + 3).
     fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
 
+    /// Rounds to the nearest integers, which are from -127 to 127.
+    fn narrow(self, v: Self::V, to: &mut [i8; LANES]);
+
     #[inline(always)]
     fn zero(self) -> Self::V {
         self.splat(0.0)
@@ -76,12 +79,67 @@ pub(crate) trait Simd: Copy + Send + Sync {
     }
 }
 
+/// What products with integer weights need; the portable form has none of it.
+pub(crate) trait Words: Simd {
+    /// [`LANES`] words of 32 bits, each also four bytes.
+    type W: Copy;
+
+    /// Half-precision numbers, little-endian.
+    fn halves(self, x: &[u8; 2 * LANES]) -> Self::V;
+    fn words(self, x: &[u8; 4 * LANES]) -> Self::W;
+    /// Each byte as a word.
+    fn byte_words(self, x: &[u8; LANES]) -> Self::W;
+    /// Each pair of bytes, little-endian, as a word.
+    fn short_words(self, x: &[u8; 2 * LANES]) -> Self::W;
+    fn word_splat(self, x: i32) -> Self::W;
+    fn word_and(self, x: Self::W, mask: u32) -> Self::W;
+    fn word_or(self, a: Self::W, b: Self::W) -> Self::W;
+    fn word_shr(self, x: Self::W, n: u32) -> Self::W;
+    fn word_shl(self, x: Self::W, n: u32) -> Self::W;
+    /// Shifted right, the sign filling up.
+    fn word_sar(self, x: Self::W, n: u32) -> Self::W;
+    /// `table[b]` for each byte `b`, all below 16.
+    fn byte_lookup(self, table: &[i8; 16], x: Self::W) -> Self::W;
+    /// The words as signed numbers.
+    fn integers(self, x: Self::W) -> Self::V;
+    /// The words as the bits of floats.
+    fn float_bits(self, x: Self::W) -> Self::V;
+    /// Four bytes in every word, as the second factor of a dot product.
+    fn quad(self, x: &[i8; 4]) -> Self::W;
+    /// `acc + sum of the four products` in each word, of bytes from 0 to 127 with
+    /// bytes from -127 to 127.
+    fn dot(self, acc: Self::W, q: Self::W, x: Self::W) -> Self::W;
+    /// Signed bytes made ready for [`Words::dot_signed`].
+    fn signed_quads(self, q: Self::W) -> Self::W;
+    /// Where a chain of [`Words::dot_signed`] starts, to end in the sum of products:
+    /// `minus_128` is -128 times the sum of the second factors of the chain.
+    fn signed_start(self, minus_128: i32) -> Self::W;
+    /// As [`Words::dot`] for any signed bytes, prepared by [`Words::signed_quads`].
+    fn dot_signed(self, acc: Self::W, q: Self::W, x: Self::W) -> Self::W;
+}
+
 /// A slice of at most [`LANES`] floats as an array, filled up with zeros.
 #[inline(always)]
 pub(crate) fn padded(x: &[f32]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
     lanes[..x.len()].copy_from_slice(x);
     lanes
+}
+
+/// Asks for the `lines` cache lines `distance` bytes behind
+/// `start`, whatever is there.
+#[inline(always)]
+pub(crate) fn prefetch_behind(start: *const u8, distance: usize, lines: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..lines {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let at = start.wrapping_add(distance + 64 * line);
+        // SAFETY: a prefetch reads nothing that the program can observe and
+        // cannot fault, wherever it points; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (start, distance, lines);
 }
 
 /// Asks for the cache lines of `bytes` ahead of their use.

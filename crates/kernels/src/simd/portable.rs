@@ -114,4 +114,9 @@ impl Simd for Portable {
             (four[0] + four[1]) + (four[2] + four[3])
         })
     }
+
+    #[inline(always)]
+    fn narrow(self, v: Self::V, to: &mut [i8; LANES]) {
+        *to = v.map(|x| x.round_ties_even() as i8);
+    }
 }

@@ -136,7 +136,7 @@ fn a_query_alone_gives_the_same_bits_as_in_a_prompt() {
     let q = random.floats(t * nq * d);
     let k = random.floats((first + t) * nkv * d);
     let v = random.floats((first + t) * nkv * d);
-    for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512] {
+    for isa in Isa::ALL {
         let Some(one) = Compute::with_isa(1, isa) else {
             continue;
         };

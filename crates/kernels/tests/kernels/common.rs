@@ -36,7 +36,7 @@ impl Random {
 /// Every instruction set of this CPU with one to four threads.
 pub fn every_compute() -> Vec<Compute> {
     let mut all = Vec::new();
-    for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512] {
+    for isa in Isa::ALL {
         all.extend((1..=4).filter_map(|threads| Compute::with_isa(threads, isa)));
     }
     all

@@ -1,11 +1,8 @@
-//! Both forms of the delta rule against the recurrence in double precision and
-//! against Transformers.
+//! The delta rule against the recurrence in double precision and against
+//! Transformers.
 
 use crate::common::{Random, assert_close, assert_same, every_compute};
-use moestro_kernels::{
-    Compute, DeltaShape, Isa, Rows, delta_gates, delta_rule, delta_rule_chunked,
-    delta_rule_recurrent,
-};
+use moestro_kernels::{Compute, DeltaShape, Isa, Rows, delta_gates, delta_rule};
 use safetensors::SafeTensors;
 
 struct Inputs {
@@ -99,18 +96,10 @@ impl Inputs {
     }
 }
 
-type Form = fn(&Compute, DeltaShape, Rows, Rows, Rows, &[f32], &[f32], &mut [f32], &mut [f32]);
-
-const FORMS: [(&str, Form); 3] = [
-    ("recurrent", delta_rule_recurrent),
-    ("chunked", delta_rule_chunked),
-    ("chosen", delta_rule),
-];
-
-fn run(c: &Compute, form: Form, x: &Inputs) -> (Vec<f32>, Vec<f32>) {
+fn run(c: &Compute, x: &Inputs) -> (Vec<f32>, Vec<f32>) {
     let mut state = x.state.clone();
     let mut out = vec![f32::NAN; x.t * x.shape.value_heads * x.shape.value_dim];
-    form(
+    delta_rule(
         c,
         x.shape,
         x.q(),
@@ -152,26 +141,24 @@ const SHAPES: [DeltaShape; 4] = [
 ];
 
 #[test]
-fn both_forms_equal_the_recurrence_in_double_precision() {
+fn equals_the_recurrence_in_double_precision() {
     let mut random = Random::new(1);
     for shape in SHAPES {
         for t in [1, 2, 15, 16, 17, 63, 64, 65, 130, 300] {
             let x = Inputs::random(&mut random, shape, t);
             let (want, want_state) = x.reference();
             for c in every_compute() {
-                for (name, form) in FORMS {
-                    let what = format!("{name}, {t} tokens, {shape:?}, {c:?}");
-                    let (out, state) = run(&c, form, &x);
-                    assert_close(&out, &want, 1e-5, &what);
-                    assert_close(&state, &want_state, 1e-5, &format!("state, {what}"));
-                }
+                let what = format!("{t} tokens, {shape:?}, {c:?}");
+                let (out, state) = run(&c, &x);
+                assert_close(&out, &want, 1e-5, &what);
+                assert_close(&state, &want_state, 1e-5, &format!("state, {what}"));
             }
         }
     }
 }
 
 #[test]
-fn both_forms_equal_transformers_over_300_tokens() {
+fn equals_transformers_over_300_tokens() {
     let file = include_bytes!("../fixtures/delta_p300.safetensors");
     let tensors = SafeTensors::deserialize(file).expect("a safetensors file");
     let read = |name: &str| -> Vec<f32> {
@@ -185,18 +172,16 @@ fn both_forms_equal_transformers_over_300_tokens() {
     let want_state: Vec<f64> = read("state").iter().map(|x| f64::from(*x)).collect();
     let (g, beta) = (read("g"), read("beta"));
     for c in every_compute() {
-        for (name, form) in FORMS {
-            let mut state = vec![0.0; want_state.len()];
-            let mut out = vec![f32::NAN; want.len()];
-            let (q, k, v) = (
-                Rows::dense(&q, 32),
-                Rows::dense(&k, 32),
-                Rows::dense(&v, 64),
-            );
-            form(&c, shape, q, k, v, &g, &beta, &mut state, &mut out);
-            assert_close(&out, &want, 2e-6, &format!("{name}, {c:?}"));
-            assert_close(&state, &want_state, 2e-6, &format!("state, {name}, {c:?}"));
-        }
+        let mut state = vec![0.0; want_state.len()];
+        let mut out = vec![f32::NAN; want.len()];
+        let (q, k, v) = (
+            Rows::dense(&q, 32),
+            Rows::dense(&k, 32),
+            Rows::dense(&v, 64),
+        );
+        delta_rule(&c, shape, q, k, v, &g, &beta, &mut state, &mut out);
+        assert_close(&out, &want, 2e-6, &format!("{c:?}"));
+        assert_close(&state, &want_state, 2e-6, &format!("state, {c:?}"));
     }
 }
 
@@ -235,18 +220,16 @@ fn a_prompt_in_parts_gives_what_it_gives_at_once() {
 fn results_do_not_depend_on_threads() {
     let mut random = Random::new(4);
     let x = Inputs::random(&mut random, SHAPES[3], 100);
-    for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512] {
+    for isa in Isa::ALL {
         let Some(one) = Compute::with_isa(1, isa) else {
             continue;
         };
-        for (name, form) in FORMS {
-            let want = run(&one, form, &x);
-            for threads in 2..=4 {
-                let c = Compute::with_isa(threads, isa).expect("it was there before");
-                let got = run(&c, form, &x);
-                assert_same(&got.0, &want.0, &format!("{name}, {c:?}"));
-                assert_same(&got.1, &want.1, &format!("state, {name}, {c:?}"));
-            }
+        let want = run(&one, &x);
+        for threads in 2..=4 {
+            let c = Compute::with_isa(threads, isa).expect("it was there before");
+            let got = run(&c, &x);
+            assert_same(&got.0, &want.0, &format!("{c:?}"));
+            assert_same(&got.1, &want.1, &format!("state, {c:?}"));
         }
     }
 }

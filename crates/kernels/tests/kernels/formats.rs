@@ -1,7 +1,7 @@
 //! Every weight format against the values that gguf-py gives for the same bytes.
 
 use crate::common::{Random, assert_same, every_compute};
-use moestro_kernels::{Format, Matrix, rows};
+use moestro_kernels::{Format, Matrix, pack, packed_bytes, rows};
 use safetensors::SafeTensors;
 use std::path::Path;
 
@@ -28,7 +28,9 @@ fn values_equal_those_of_gguf_py_on_every_instruction_set() {
 
         let count = 48;
         let cols = values.len() / count;
-        let w = Matrix::new(*format, count, cols, &blocks).expect("rows of one block");
+        let mut packed = vec![0; blocks.len()];
+        pack(*format, cols, &blocks, &mut packed);
+        let w = Matrix::new(*format, count, cols, &packed).expect("rows of one block");
         let ids: Vec<u32> = (0..count as u32).rev().collect();
         let reversed: Vec<f32> = values.chunks_exact(cols).rev().flatten().copied().collect();
         for c in every_compute() {
@@ -95,11 +97,14 @@ fn sizes_that_do_not_fit_are_refused() {
     assert_eq!(Format::Q4K.row_bytes(500), None);
     assert_eq!(Format::F32.row_bytes(usize::MAX), None);
     assert_eq!(Format::F16.row_bytes(0), Some(0));
-    let data = Random::new(1).bytes(288 * 3);
+    // Three rows fill a tile of sixteen.
+    let data = Random::new(1).bytes(288 * 16);
+    assert_eq!(packed_bytes(Format::Q4K, 3, 512), Some(data.len()));
     assert!(Matrix::new(Format::Q4K, 3, 512, &data).is_some());
-    assert!(Matrix::new(Format::Q4K, 2, 512, &data).is_none());
+    assert!(Matrix::new(Format::Q4K, 17, 512, &data).is_none());
     assert!(Matrix::new(Format::Q4K, 3, 256, &data).is_none());
     assert!(Matrix::new(Format::Q4K, usize::MAX, 512, &data).is_none());
+    assert_eq!(packed_bytes(Format::F16, 3, 5), Some(30));
 }
 
 #[test]
