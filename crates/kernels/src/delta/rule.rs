@@ -152,7 +152,6 @@ impl<'a> Tokens<'a> {
                 });
             }
         });
-        drop(shared);
         Tokens {
             shape,
             queries,
