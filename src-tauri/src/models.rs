@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use moestro_hub::{Model, Place};
+use moestro_hub::{Model, PartName, Place, part_name};
 use serde::Serialize;
 
 /// Where the demo model lies in the source tree and below the installed
@@ -93,7 +93,7 @@ fn entry(path: &Path) -> ModelEntry {
 fn name(path: &Path) -> String {
     let lossy = |part: &std::ffi::OsStr| part.to_string_lossy().into_owned();
     if let Some(stem) = gguf_stem(path) {
-        return shard(&stem).map_or(stem.clone(), |shard| shard.name.into());
+        return part_name(&stem).map_or(stem.clone(), |part| part.stem.into());
     }
     let repository = path.ancestors().find_map(|folder| {
         lossy(folder.file_name()?)
@@ -109,11 +109,11 @@ fn name(path: &Path) -> String {
 /// The files that hold the weights of the model at `path`.
 fn weight_files(path: &Path) -> Vec<PathBuf> {
     if let Some(stem) = gguf_stem(path) {
-        let Some(shard) = shard(&stem) else {
+        let Some(part) = part_name(&stem) else {
             return vec![path.into()];
         };
         let parts = files_in(path.parent().unwrap_or(Path::new(".")));
-        return parts.filter(|file| is_part(file, &shard)).collect();
+        return parts.filter(|file| is_part(file, part)).collect();
     }
     files_in(path)
         .filter(|file| file.extension().is_some_and(|end| end == "safetensors"))
@@ -136,22 +136,9 @@ fn gguf_stem(path: &Path) -> Option<String> {
     })?
 }
 
-/// A split GGUF file's name: `NAME-00001-of-00003`.
-#[derive(PartialEq)]
-struct Shard<'a> {
-    name: &'a str,
-    count: &'a str,
-}
-
-fn shard(stem: &str) -> Option<Shard<'_>> {
-    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (rest, count) = stem.rsplit_once("-of-")?;
-    let (name, number) = rest.rsplit_once('-')?;
-    (is_number(number) && is_number(count)).then_some(Shard { name, count })
-}
-
-fn is_part(file: &Path, of: &Shard) -> bool {
-    gguf_stem(file).is_some_and(|stem| shard(&stem).is_some_and(|shard| shard == *of))
+fn is_part(file: &Path, of: PartName) -> bool {
+    let same = |part: PartName| (part.stem, part.count) == (of.stem, of.count);
+    gguf_stem(file).is_some_and(|stem| part_name(&stem).is_some_and(same))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod gguf;
 mod hub;
 mod limits;
 mod locate;
+mod part_name;
 mod source;
 mod tensor;
 
@@ -23,4 +24,5 @@ pub use direct::{DIRECT_ALIGNMENT, DirectFiles, DirectReader, scratch_bytes};
 pub use error::CheckpointError;
 pub use gguf::{GgufMetadata, GgufTensor, GgufValue, GgufWriter, Strings, gguf_header_is_whole};
 pub use hub::HubFiles;
+pub use part_name::{PartName, part_name};
 pub use tensor::TensorInfo;

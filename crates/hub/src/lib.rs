@@ -8,6 +8,7 @@
 //! checksum is right.
 
 mod api;
+mod beside;
 mod cache;
 mod card;
 mod catalog;
@@ -19,7 +20,6 @@ mod fetch;
 mod headers;
 mod library;
 mod names;
-mod parts;
 mod pull;
 mod queue;
 mod removal;
@@ -40,6 +40,7 @@ pub use fetch::free_space;
 pub use fetch::{Fetcher, Options, Phase, Progress, RateLimit, Reading, RepoFile, Stop};
 pub use headers::{StandIn, look};
 pub use library::{Model, Place, scan};
+pub use moestro_checkpoint::{PartName, part_name};
 pub use names::{Commit, Digest, FilePath, RepoId, Revision};
 pub use pull::{Meter, PullProgress, PullReading, Selection, pull};
 pub use queue::{Job, JobState, JobView, Queue};

@@ -6,11 +6,12 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use moestro_checkpoint::part_name;
 use serde::{Deserialize, Serialize};
 
+use crate::beside::is_beside;
 use crate::cache::Cache;
 use crate::names::RepoId;
-use crate::parts::{is_beside, part};
 
 /// Folders below an added one that are looked through.
 const DEEPEST: usize = 4;
@@ -109,13 +110,13 @@ fn models_in(
         .filter(|f| is(f, "gguf") && !is_beside(&lossy(f.file_name())))
     {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let set = part(&stem).map_or(stem.as_ref(), |part| part.stem);
+        let set = part_name(&stem).map_or(stem.as_ref(), |part| part.stem);
         sets.entry(set.into()).or_default().push(file);
     }
     for (set, parts) in sets {
         let about = total(&parts);
         let stem = parts[0].file_stem().unwrap_or_default().to_string_lossy();
-        let wanted = part(&stem).map_or(1, |part| part.count);
+        let wanted = part_name(&stem).map_or(1, |part| part.count);
         let name = match repo {
             Some(repo) => format!("{repo}: {set}"),
             None => set.clone(),
@@ -202,7 +203,7 @@ fn shards_missing(folder: &Path, files: &[&PathBuf]) -> bool {
         return false;
     }
     let stem = files[0].file_stem().unwrap_or_default().to_string_lossy();
-    part(&stem).is_some_and(|part| files.len() < part.count)
+    part_name(&stem).is_some_and(|part| files.len() < part.count)
 }
 
 /// The files of the model at `path`, as the library lists it.
@@ -227,7 +228,7 @@ pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
             .into_owned()
     };
     let own = stem(path);
-    let set = |stem: &str| part(stem).map(|part| part.stem.to_string());
+    let set = |stem: &str| part_name(stem).map(|part| part.stem.to_string());
     let same = |f: &PathBuf| {
         is_gguf(f) && (f == path || (set(&own).is_some() && set(&stem(f)) == set(&own)))
     };

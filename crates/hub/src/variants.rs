@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use moestro_checkpoint::part_name;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Repository;
+use crate::beside::is_beside;
 use crate::fetch::RepoFile;
-use crate::parts::{is_beside, part};
 use crate::pull::Selection;
 
 /// What the engine can read, told by who calls.
@@ -157,7 +158,7 @@ fn ggufs(files: &[RepoFile], supported: &Supported) -> Vec<Variant> {
         if let Some(stem) = strip_gguf(path)
             && !is_beside(file.path.file_name())
         {
-            let set = part(stem).map_or(stem, |part| part.stem);
+            let set = part_name(stem).map_or(stem, |part| part.stem);
             sets.entry(set.into()).or_default().push(file.clone());
         }
     }
@@ -208,7 +209,7 @@ fn strip_gguf(path: &str) -> Option<&str> {
 fn incomplete(weights: &[RepoFile]) -> Option<String> {
     let parts: Vec<_> = weights
         .iter()
-        .filter_map(|f| part(strip_gguf(f.path.as_str())?))
+        .filter_map(|f| part_name(strip_gguf(f.path.as_str())?))
         .collect();
     let count = parts.first()?.count;
     let all = parts.iter().map(|p| p.number).eq(1..=count);

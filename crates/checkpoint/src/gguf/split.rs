@@ -9,30 +9,19 @@ use super::header::{self, Header};
 use super::metadata::GgufMetadata;
 use crate::error::{CONVERT_AGAIN, CheckpointError};
 use crate::limits;
+use crate::part_name::{PartName, part_name};
 use crate::source::SourceFile;
 use crate::tensor::TensorIndex;
 
-/// A file name of the form `PREFIX-NUMBER-of-COUNT.gguf`.
-struct PartName<'a> {
-    prefix: &'a str,
-    count: u64,
-}
-
-fn part_name(path: &Path) -> Option<PartName<'_>> {
-    let stem = path.file_stem()?.to_str()?;
-    let (rest, count) = stem.rsplit_once("-of-")?;
-    let (prefix, number) = rest.rsplit_once('-')?;
-    let five_digits = |s: &str| s.len() == 5 && s.bytes().all(|b| b.is_ascii_digit());
-    (five_digits(number) && five_digits(count)).then_some(PartName {
-        prefix,
-        count: count.parse().ok()?,
-    })
+/// What the name of a `.gguf` file says of its place in a set.
+fn name_of(path: &Path) -> Option<PartName<'_>> {
+    part_name(path.file_stem()?.to_str()?)
 }
 
 /// What the files of one model have in common in their names.
 pub(crate) fn model_name(path: &Path) -> String {
-    match part_name(path) {
-        Some(part) => format!("{} of {}", part.prefix, part.count),
+    match name_of(path) {
+        Some(part) => format!("{} of {}", part.stem, part.count),
         None => path.to_string_lossy().into_owned(),
     }
 }
@@ -45,7 +34,7 @@ pub(super) fn parts(
 ) -> Result<Option<Vec<PathBuf>>, CheckpointError> {
     // Tools that join a split model leave the key with 0.
     let count = metadata.u64("split.count")?.unwrap_or(0);
-    let name = part_name(path);
+    let name = name_of(path);
     if count <= 1 {
         return match name {
             Some(name) if name.count > 1 => Err(CheckpointError::malformed(
@@ -60,7 +49,7 @@ pub(super) fn parts(
         };
     }
     let number = metadata.u64("split.no")?.unwrap_or(0);
-    let Some(name) = name.filter(|name| name.count == count) else {
+    let Some(name) = name.filter(|name| name.count as u64 == count) else {
         return Err(CheckpointError::malformed(
             path,
             format!(
@@ -82,7 +71,7 @@ pub(super) fn parts(
             "join them with llama-gguf-split --merge",
         ));
     }
-    let part = |i| path.with_file_name(format!("{}-{i:05}-of-{count:05}.gguf", name.prefix));
+    let part = |i| path.with_file_name(format!("{}-{i:05}-of-{count:05}.gguf", name.stem));
     Ok(Some((1..=count).map(part).collect()))
 }
 
