@@ -2,8 +2,9 @@
 //! bandwidth measured in the same run.
 //!
 //! `cargo bench -p moestro-kernels [-- THREADS] [KERNEL ...]`. Weights are spread over more
-//! memory than the caches hold, as they are in a model. Figures are medians by the
-//! clock and, in brackets, by the processor time of the calling thread: on a
+//! memory than the caches hold, as they are in a model. Figures are medians (of single
+//! products: the best of hundreds, which other work on the machine disturbs least) by
+//! the clock and, in brackets, by the processor time of the calling thread: on a
 //! machine that is busy with other things the latter says more.
 
 use moestro_kernels::{
@@ -131,13 +132,14 @@ fn products(c: &Compute, format: Format, t: usize, data: &[u8]) {
     let count = (data.len() / bytes) / if t > 1 { 8 } else { 1 };
     let x = floats(t * cols);
     let mut out = vec![0.0; t * rows];
-    let seconds = time(|| {
-        for data in data.chunks_exact(bytes).take(count) {
-            let w = Matrix::new(format, rows, cols, data).expect("the size was computed");
-            matmul(c, w, &x, &mut out);
-        }
-    })
-    .map(|s| s / count as f64);
+    let mut seconds = [f64::MAX; 2];
+    for data in data.chunks_exact(bytes).take(count) {
+        let w = Matrix::new(format, rows, cols, data).expect("the size was computed");
+        let (start, before) = (Instant::now(), processor_time());
+        matmul(c, w, &x, &mut out);
+        seconds[0] = seconds[0].min(start.elapsed().as_secs_f64());
+        seconds[1] = seconds[1].min(processor_time() - before);
+    }
     report(
         &format!("matmul {format} [{rows}, {cols}] x {t}"),
         seconds,

@@ -12,31 +12,30 @@ use crate::simd::{LANES, Simd};
 /// Values that share a scale.
 pub(crate) const GROUP: usize = 32;
 
-/// 32 neighbouring activations; value `i` is about `scale * q[i]`.
+/// 32 neighbouring activations; value `i` is about `scale * q[i]`. All of it lies in
+/// pieces of sixteen bytes, so that few loads fetch what a product needs.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Group {
-    pub(crate) q: [i8; GROUP],
-    pub(crate) scale: f32,
-    /// `scale` times the sum of all integers.
-    pub(crate) total: f32,
-    /// The negated sums of the first and the last sixteen integers.
-    pub(crate) minus_sums: [i32; 2],
-    /// The same times 32.
-    pub(crate) minus_32: [i32; 2],
-    /// The negated sum of all integers times 128.
-    pub(crate) minus_128: i32,
+    pub(crate) q: [[i8; GROUP / 2]; 2],
+    /// The bits of the scale; those of the scale times the sum of all integers; the
+    /// negated sums of the first and of the last sixteen integers.
+    pub(crate) sums: [u32; 4],
+    /// The bits of the scale; the negated sum of all integers; the negated sums of
+    /// the first and of the last sixteen integers, times 32.
+    pub(crate) offsets: [u32; 4],
 }
 
 impl Group {
     pub(crate) const ZERO: Group = Group {
-        q: [0; GROUP],
-        scale: 0.0,
-        total: 0.0,
-        minus_sums: [0; 2],
-        minus_32: [0; 2],
-        minus_128: 0,
+        q: [[0; GROUP / 2]; 2],
+        sums: [0; 4],
+        offsets: [0; 4],
     };
+
+    pub(crate) fn value(&self, i: usize) -> f32 {
+        f32::from_bits(self.sums[0]) * f32::from(self.q.as_flattened()[i])
+    }
 }
 
 /// Rows that lie together.
@@ -44,6 +43,7 @@ pub(crate) const BATCH: usize = 64;
 
 /// Rows of groups. Of up to [`BATCH`] rows, the first groups lie together, then the
 /// second ones, and so on, as the product of a tile reads them.
+#[derive(Clone)]
 pub(crate) struct Quantized {
     groups: Vec<Group>,
     shape: Batches,
@@ -65,6 +65,17 @@ impl Batches {
     }
 }
 
+impl Batches {
+    /// The row and the group at a place.
+    #[inline(always)]
+    fn what(self, place: usize) -> (usize, usize) {
+        let first = place / (BATCH * self.per_row) * BATCH;
+        let len = BATCH.min(self.rows - first);
+        let within = place - first * self.per_row;
+        (first + within % len, within / len)
+    }
+}
+
 impl Quantized {
     /// Rows of `cols` activations, a multiple of 32.
     pub(crate) fn new(c: &Compute, x: &[f32], cols: usize) -> Quantized {
@@ -75,12 +86,14 @@ impl Quantized {
         let shape = Batches { rows, per_row };
         let shared = SharedMut::new(&mut groups);
         c.split(values.len(), 32, |range| {
+            // SAFETY: ranges do not overlap.
+            let groups = unsafe { shared.slice(range.clone()) };
             vectorized!(c.level(), |s| {
-                for i in range {
-                    let at = shape.at(i / per_row, i % per_row);
-                    // SAFETY: each group has a place of its own.
-                    let group = unsafe { shared.slice(at..at + 1) };
-                    group[0] = quantize(s, &values[i]);
+                // In the order of writing: reading may jump, writing may not, or every
+                // row's line would fall into the same set of the cache.
+                for (place, group) in range.zip(groups) {
+                    let (row, i) = shape.what(place);
+                    *group = quantize(s, &values[row * per_row + i]);
                 }
             });
         });
@@ -95,7 +108,7 @@ impl Quantized {
     pub(crate) fn values(&self, row: usize) -> Vec<f32> {
         let groups = (0..self.shape.per_row).map(|g| &self.groups[self.shape.at(row, g)]);
         groups
-            .flat_map(|g| g.q.iter().map(|q| g.scale * f32::from(*q)))
+            .flat_map(|g| (0..GROUP).map(|i| g.value(i)))
             .collect()
     }
 
@@ -110,12 +123,21 @@ impl Quantized {
         &self.groups[first * self.shape.per_row..][..len * self.shape.per_row]
     }
 
-    /// Up to [`BATCH`] rows as a batch of their own.
-    pub(crate) fn gather(&self, rows: &[u32], to: &mut Vec<Group>) {
-        to.clear();
-        for group in 0..self.shape.per_row {
-            let of = |row: &u32| self.groups[self.shape.at(*row as usize, group)];
-            to.extend(rows.iter().map(of));
+    /// Some of the rows.
+    pub(crate) fn select(&self, rows: &[u32]) -> Quantized {
+        let per_row = self.shape.per_row;
+        let mut groups = Vec::with_capacity(rows.len() * per_row);
+        for batch in rows.chunks(BATCH) {
+            for group in 0..per_row {
+                for row in batch {
+                    groups.push(self.groups[self.shape.at(*row as usize, group)]);
+                }
+            }
+        }
+        let rows = rows.len();
+        Quantized {
+            groups,
+            shape: Batches { rows, per_row },
         }
     }
 }
@@ -131,7 +153,18 @@ pub(crate) fn quantize<S: Simd>(s: S, values: &[f32; GROUP]) -> Group {
         s.max(magnitude(halves[0]), magnitude(halves[1])),
         &mut lanes,
     );
-    let largest = lanes.into_iter().fold(0.0f32, f32::max);
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = if lanes[i] > lanes[i + width] {
+                lanes[i]
+            } else {
+                lanes[i + width]
+            };
+        }
+        width /= 2;
+    }
+    let largest = lanes[0];
     let poison = s.sum(s.mul(s.add(halves[0], halves[1]), s.zero()));
     let scale = largest / 127.0 + poison;
     // Of a denormal scale the inverse would be infinite.
@@ -141,17 +174,16 @@ pub(crate) fn quantize<S: Simd>(s: S, values: &[f32; GROUP]) -> Group {
         0.0
     };
     let mut group = Group::ZERO;
-    let (q, _) = group.q.as_chunks_mut::<LANES>();
     let mut sums = [0.0; 2];
     for i in 0..2 {
         let rounded = s.round(s.mul(halves[i], s.splat(inverse)));
-        s.narrow(rounded, &mut q[i]);
+        s.narrow(rounded, &mut group.q[i]);
         sums[i] = s.sum(rounded);
     }
-    group.minus_sums = [-(sums[0] as i32), -(sums[1] as i32)];
-    group.minus_32 = [32 * group.minus_sums[0], 32 * group.minus_sums[1]];
-    group.minus_128 = 128 * (group.minus_sums[0] + group.minus_sums[1]);
-    group.scale = scale;
-    group.total = scale * (sums[0] + sums[1]);
+    let [a, b] = sums.map(|sum| -(sum as i32));
+    let total = scale * (sums[0] + sums[1]);
+    let words = [a, b, a + b, 32 * a, 32 * b].map(i32::cast_unsigned);
+    group.sums = [scale.to_bits(), total.to_bits(), words[0], words[1]];
+    group.offsets = [scale.to_bits(), words[2], words[3], words[4]];
     group
 }

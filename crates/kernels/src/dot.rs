@@ -77,6 +77,10 @@ pub(crate) fn multiply_tile<S: Words, F: Integers>(
     }
 }
 
+/// Activation rows that are computed together: enough independent chains of
+/// products to hide their latency.
+const TOGETHER: usize = 2;
+
 /// Adds one group of columns to the results of all activation rows.
 #[inline(always)]
 fn multiply_group<S: Words, F: Integers>(
@@ -101,32 +105,14 @@ fn multiply_group<S: Words, F: Integers>(
         ],
     ];
     let scales = F::scales(s, block, group);
+    let (x, last) = x.as_chunks::<TOGETHER>();
+    let (out, last_out) = out.as_chunks_mut::<TOGETHER>();
     for (x, out) in x.iter().zip(out) {
-        let acc = s.load(out);
-        let sum = match scales {
-            Scales::One(d) => {
-                let sum = s.integers(whole::<S, F>(s, q, x));
-                s.fma(sum, s.mul(d, s.splat(x.scale)), acc)
-            }
-            Scales::OneAffine(d, shift) => {
-                let sum = s.integers(whole::<S, F>(s, q, x));
-                let acc = s.fma(shift, s.splat(x.total), acc);
-                s.fma(sum, s.mul(d, s.splat(x.scale)), acc)
-            }
-            Scales::Two(d) => {
-                let sum = s.mul(s.integers(half::<S, F>(s, q, x, 0)), d[0]);
-                let sum = s.fma(s.integers(half::<S, F>(s, q, x, 1)), d[1], sum);
-                s.fma(sum, s.splat(x.scale), acc)
-            }
-            Scales::TwoAffine(d, shift) => {
-                let sum = s.mul(s.integers(half::<S, F>(s, q, x, 0)), d[0]);
-                let sum = s.fma(s.integers(half::<S, F>(s, q, x, 1)), d[1], sum);
-                let sum = s.fma(shift[0], s.splat(-(x.minus_sums[0] as f32)), sum);
-                let sum = s.fma(shift[1], s.splat(-(x.minus_sums[1] as f32)), sum);
-                s.fma(sum, s.splat(x.scale), acc)
-            }
-        };
-        s.store(sum, out);
+        multiply_together::<S, F, TOGETHER>(s, q, scales, x, out);
+    }
+    for (x, out) in last.iter().zip(last_out) {
+        let (x, out) = (std::array::from_ref(x), std::array::from_mut(out));
+        multiply_together::<S, F, 1>(s, q, scales, x, out);
     }
 }
 
@@ -139,40 +125,90 @@ fn quads<S: Words, F: Integers>(s: S, block: &[u8], group: usize, word: usize) -
     }
 }
 
-/// The sum of products of a group.
 #[inline(always)]
-fn whole<S: Words, F: Integers>(s: S, q: [[S::W; 4]; 2], x: &Group) -> S::W {
-    let start = match F::QUANTS {
-        Quants::Above(n) => s.word_shl(s.word_splat(x.minus_sums[0] + x.minus_sums[1]), n),
-        Quants::Unsigned => s.word_splat(0),
-        Quants::Signed => s.signed_start(x.minus_128),
-    };
-    let start = chain::<S, F>(s, start, q[0], x, 0);
-    chain::<S, F>(s, start, q[1], x, 1)
-}
-
-/// The sum of products of half a group. No format with signed integers has scales
-/// for halves.
-#[inline(always)]
-fn half<S: Words, F: Integers>(s: S, q: [[S::W; 4]; 2], x: &Group, half: usize) -> S::W {
-    let start = match F::QUANTS {
-        Quants::Above(5) => s.word_splat(x.minus_32[half]),
-        Quants::Above(n) => s.word_shl(s.word_splat(x.minus_sums[half]), n),
-        Quants::Unsigned | Quants::Signed => s.word_splat(0),
-    };
-    chain::<S, F>(s, start, q[half], x, half)
-}
-
-#[inline(always)]
-fn chain<S: Words, F: Integers>(s: S, start: S::W, q: [S::W; 4], x: &Group, half: usize) -> S::W {
-    let (x, _) = x.q.as_chunks::<4>();
-    let mut sum = start;
-    for (word, q) in q.into_iter().enumerate() {
-        let x = s.quad(&x[4 * half + word]);
-        sum = match F::QUANTS {
-            Quants::Signed => s.dot_signed(sum, q, x),
-            _ => s.dot(sum, q, x),
-        };
+fn multiply_together<S: Words, F: Integers, const M: usize>(
+    s: S,
+    q: [[S::W; 4]; 2],
+    scales: Scales<S::V>,
+    x: &[Group; M],
+    out: &mut [[f32; LANES]; M],
+) {
+    let zero = s.word_splat(0);
+    let (mut about, mut sums) = ([zero; M], [[zero; 2]; M]);
+    let mut columns = [[zero; 2]; M];
+    for m in 0..M {
+        (about[m], sums[m]) = start::<S, F>(s, &x[m], scales);
+        columns[m] = [s.bytes_in_four(&x[m].q[0]), s.bytes_in_four(&x[m].q[1])];
     }
-    sum
+    for word in 0..4 {
+        for half in 0..2 {
+            for m in 0..M {
+                let (q, x) = (q[half][word], s.word_of_four(columns[m][half], word));
+                sums[m][half] = match F::QUANTS {
+                    Quants::Signed => s.dot_signed(sums[m][half], q, x),
+                    _ => s.dot(sums[m][half], q, x),
+                };
+            }
+        }
+    }
+    for m in 0..M {
+        let (about, [a, b]) = (about[m], sums[m]);
+        let scale = s.float_bits(s.word_of_four(about, 0));
+        let acc = s.load(&out[m]);
+        let sum = match scales {
+            Scales::One(d) => {
+                let sum = s.integers(s.word_add(a, b));
+                s.fma(sum, s.mul(d, scale), acc)
+            }
+            Scales::OneAffine(d, shift) => {
+                let sum = s.integers(s.word_add(a, b));
+                let acc = s.fma(shift, s.float_bits(s.word_of_four(about, 1)), acc);
+                s.fma(sum, s.mul(d, scale), acc)
+            }
+            Scales::Two(d) => {
+                let sum = s.mul(s.integers(a), d[0]);
+                let sum = s.fma(s.integers(b), d[1], sum);
+                s.fma(sum, scale, acc)
+            }
+            Scales::TwoAffine(d, shift) => {
+                let sum = s.mul(s.integers(a), d[0]);
+                let sum = s.fma(s.integers(b), d[1], sum);
+                let minus = |i| s.integers(s.word_of_four(about, i));
+                let plus = s.fma(shift[0], minus(2), s.mul(shift[1], minus(3)));
+                s.fma(s.sub(sum, plus), scale, acc)
+            }
+        };
+        s.store(sum, &mut out[m]);
+    }
+}
+
+/// What the results of a row need besides products, in four words of which the
+/// first is the scale, and where the sums of the halves start; without scales for
+/// halves, the whole sum is the first's.
+#[inline(always)]
+fn start<S: Words, F: Integers>(s: S, x: &Group, scales: Scales<S::V>) -> (S::W, [S::W; 2]) {
+    let zero = s.word_splat(0);
+    let sums = s.four(&x.sums);
+    let offsets = s.four(&x.offsets);
+    let halves = matches!(scales, Scales::Two(_) | Scales::TwoAffine(..));
+    match F::QUANTS {
+        Quants::Unsigned => (sums, [zero; 2]),
+        // No such format has scales for halves.
+        Quants::Signed => {
+            let minus = s.word_of_four(offsets, 1);
+            (offsets, [s.signed_start(minus), zero])
+        }
+        Quants::Above(5) if halves => {
+            let minus_32 = [s.word_of_four(offsets, 2), s.word_of_four(offsets, 3)];
+            (offsets, minus_32)
+        }
+        Quants::Above(n) if halves => {
+            let half = |i| s.word_shl(s.word_of_four(sums, i), n);
+            (sums, [half(2), half(3)])
+        }
+        Quants::Above(n) => {
+            let minus = s.word_of_four(offsets, 1);
+            (offsets, [s.word_shl(minus, n), zero])
+        }
+    }
 }

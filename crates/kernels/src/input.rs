@@ -3,12 +3,15 @@
 use crate::activations::{Batches, GROUP, Group, Quantized};
 use crate::compute::Compute;
 use crate::formats::{Format, numbers};
+use std::borrow::Cow;
 
 /// Rows of activations.
 pub(crate) struct Input<'a> {
     x: &'a [f32],
     cols: usize,
-    quantized: Option<Quantized>,
+    /// Which rows of `x`, in order; without it, all.
+    chosen: Option<&'a [u32]>,
+    quantized: Option<Cow<'a, Quantized>>,
 }
 
 impl<'a> Input<'a> {
@@ -23,7 +26,8 @@ impl<'a> Input<'a> {
         Input {
             x,
             cols,
-            quantized: integers.then(|| Quantized::new(c, x, cols)),
+            chosen: None,
+            quantized: integers.then(|| Cow::Owned(Quantized::new(c, x, cols))),
         }
     }
 
@@ -32,44 +36,45 @@ impl<'a> Input<'a> {
         Input {
             x: &[],
             cols: shape.per_row * GROUP,
-            quantized: Some(Quantized::of_groups(groups, shape)),
+            chosen: None,
+            quantized: Some(Cow::Owned(Quantized::of_groups(groups, shape))),
+        }
+    }
+
+    /// Some rows of all, in this order.
+    pub(crate) fn select<'b>(&'b self, rows: &'b [u32]) -> Input<'b> {
+        let all = rows.len() == self.rows() && rows.iter().copied().eq(0..rows.len() as u32);
+        let quantized = self.quantized.as_deref();
+        Input {
+            x: self.x,
+            cols: self.cols,
+            chosen: Some(rows),
+            quantized: quantized.map(|q| match all {
+                true => Cow::Borrowed(q),
+                false => Cow::Owned(q.select(rows)),
+            }),
+        }
+    }
+
+    /// How many rows there are.
+    #[inline(always)]
+    pub(crate) fn rows(&self) -> usize {
+        match (self.chosen, &self.quantized) {
+            (Some(rows), _) => rows.len(),
+            (None, Some(q)) => q.rows(),
+            (None, None) => self.x.len() / self.cols.max(1),
         }
     }
 
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> &[f32] {
+        let i = self.chosen.map_or(i, |rows| rows[i] as usize);
         &self.x[i * self.cols..(i + 1) * self.cols]
     }
 
     /// The activations for integer weights.
     #[inline(always)]
     pub(crate) fn quantized(&self) -> &Quantized {
-        self.quantized.as_ref().expect("made for integer weights")
-    }
-}
-
-/// Which rows of an input a product takes, in order.
-#[derive(Clone, Copy)]
-pub(crate) enum Tokens<'a> {
-    /// The first so many.
-    All(usize),
-    These(&'a [u32]),
-}
-
-impl Tokens<'_> {
-    #[inline(always)]
-    pub(crate) fn len(self) -> usize {
-        match self {
-            Tokens::All(n) => n,
-            Tokens::These(ids) => ids.len(),
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn at(self, i: usize) -> usize {
-        match self {
-            Tokens::All(_) => i,
-            Tokens::These(ids) => ids[i] as usize,
-        }
+        self.quantized.as_deref().expect("made for integer weights")
     }
 }

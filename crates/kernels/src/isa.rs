@@ -122,11 +122,18 @@ fn time_products<S: Words>(s: S) -> Duration {
 
 /// `vectorized!(level, |s| body)` compiles `body` once per instruction set, `s`
 /// being its [`crate::simd::Simd`] value, and runs the one of `level`. Functions
-/// that `body` calls have to be `#[inline(always)]`.
+/// that `body` calls have to be `#[inline(always)]`. With `portable: other` first,
+/// the portable set runs `other` instead, and `s` is a [`crate::simd::Words`].
 macro_rules! vectorized {
     ($level:expr, |$s:ident| $body:expr) => {
+        $crate::isa::vectorized!(@ $level, $s => $body, |$s| $body)
+    };
+    ($level:expr, portable: $portable:expr, |$s:ident| $body:expr) => {
+        $crate::isa::vectorized!(@ $level, _ => $portable, |$s| $body)
+    };
+    (@ $level:expr, $p:pat => $portable:expr, |$s:ident| $body:expr) => {
         match $level {
-            $crate::isa::Level::Portable($s) => $body,
+            $crate::isa::Level::Portable($p) => $portable,
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Level::Avx2($s) => $s.vectorize(
                 #[inline(always)]

@@ -2,7 +2,7 @@
 //! weight rows. Weights are read from memory once and in order.
 
 use crate::compute::Compute;
-use crate::input::{Input, Tokens};
+use crate::input::Input;
 use crate::matrix::Matrix;
 use crate::multiply::multiply;
 use crate::packed::{TILE, unpack_row};
@@ -42,18 +42,11 @@ pub fn matmul_many(c: &Compute, ws: &[Matrix], x: &[f32], outs: &mut [&mut [f32]
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
         let w = ws[*i];
-        multiply(
-            c.level(),
-            w,
-            range.clone(),
-            &input,
-            Tokens::All(t),
-            &|t, row, results| {
-                let at = t * w.rows() + row;
-                // SAFETY: these columns of the output belong to this task alone.
-                unsafe { outs[*i].slice(at..at + results.len()) }.copy_from_slice(results);
-            },
-        );
+        multiply(c.level(), w, range.clone(), &input, &|t, row, results| {
+            let at = t * w.rows() + row;
+            // SAFETY: these columns of the output belong to this task alone.
+            unsafe { outs[*i].slice(at..at + results.len()) }.copy_from_slice(results);
+        });
     });
 }
 

@@ -8,7 +8,7 @@
 
 use crate::activations::BATCH;
 use crate::formats::{dequantize, multiply_tile_of, numbers};
-use crate::input::{Input, Tokens};
+use crate::input::Input;
 use crate::isa::{Level, vectorized};
 use crate::math::sum_of_products;
 use crate::matmul::pieces;
@@ -21,70 +21,39 @@ use std::ops::Range;
 /// Columns that are dequantized at a time, a multiple of every block length.
 const PIECE: usize = 1024;
 
-/// Takes results: `(t, row, results)` are those of the `t`th token with the weight
+/// Takes results: `(t, row, results)` are those of input row `t` with the weight
 /// rows from `row` on. Not a type parameter, so that the kernels are compiled once.
 pub(crate) type Results<'a> = dyn Fn(usize, usize, &[f32]) + 'a;
 
-/// Multiplies the rows `range` of `w`, which begins at a tile, with the `tokens`
-/// of `input` and hands the results to `out`.
-pub(crate) fn multiply(
-    level: Level,
-    w: Matrix,
-    range: Range<usize>,
-    input: &Input,
-    tokens: Tokens,
-    out: &Results,
-) {
+/// Multiplies the rows `range` of `w`, which begins at a tile, with the rows of
+/// `input` and hands the results to `out`.
+pub(crate) fn multiply(level: Level, w: Matrix, range: Range<usize>, input: &Input, out: &Results) {
     if w.cols() == 0 {
         return;
     }
     if numbers(w.format()).is_some() {
-        match level {
-            Level::Portable(_) => multiply_unpacked(level, w, range, input, tokens, out),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2(s) => s.vectorize(
-                #[inline(always)]
-                || multiply_tiles(s, w, range, input, tokens, out),
-            ),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Half(s) => s.vectorize(
-                #[inline(always)]
-                || multiply_tiles(s, w, range, input, tokens, out),
-            ),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512(s) => s.vectorize(
-                #[inline(always)]
-                || multiply_tiles(s, w, range, input, tokens, out),
-            ),
-        }
+        vectorized!(
+            level,
+            portable: multiply_unpacked(level, w, range, input, out),
+            |s| multiply_tiles(s, w, range, input, out)
+        );
     } else {
-        vectorized!(level, |s| multiply_rows(
-            s, level, w, range, input, tokens, out
-        ));
+        vectorized!(level, |s| multiply_rows(s, level, w, range, input, out));
     }
 }
 
+/// Results of a tile. On whole cache lines, because they are read and written for
+/// every group of columns.
+#[repr(align(64))]
+struct Sums([[f32; TILE]; BATCH]);
+
 #[inline(always)]
-fn multiply_tiles<S: Words>(
-    s: S,
-    w: Matrix,
-    range: Range<usize>,
-    input: &Input,
-    tokens: Tokens,
-    out: &Results,
-) {
+fn multiply_tiles<S: Words>(s: S, w: Matrix, range: Range<usize>, input: &Input, out: &Results) {
     let input = input.quantized();
-    let mut gathered = Vec::new();
-    let mut results = [[0.0; TILE]; BATCH];
-    for batch in pieces(tokens.len(), BATCH) {
-        let x = match tokens {
-            Tokens::These(ids) if input.rows() > 1 => {
-                input.gather(&ids[batch.clone()], &mut gathered);
-                &gathered
-            }
-            _ => input.batch(batch.start),
-        };
-        let results = &mut results[..batch.len()];
+    let mut results = Sums([[0.0; TILE]; BATCH]);
+    for batch in pieces(input.rows(), BATCH) {
+        let x = input.batch(batch.start);
+        let results = &mut results.0[..batch.len()];
         for row in range.clone().step_by(TILE) {
             multiply_tile_of(s, w.format(), w.tile(row / TILE), x, results);
             let rows = TILE.min(range.end - row);
@@ -97,17 +66,9 @@ fn multiply_tiles<S: Words>(
 
 /// Row by row, without any knowledge of the formats: what the other ways are
 /// tested against.
-fn multiply_unpacked(
-    level: Level,
-    w: Matrix,
-    range: Range<usize>,
-    input: &Input,
-    tokens: Tokens,
-    out: &Results,
-) {
-    let rows: Vec<Vec<f32>> = (0..tokens.len())
-        .map(|i| input.quantized().values(tokens.at(i)))
-        .collect();
+fn multiply_unpacked(level: Level, w: Matrix, range: Range<usize>, input: &Input, out: &Results) {
+    let input = input.quantized();
+    let rows: Vec<Vec<f32>> = (0..input.rows()).map(|i| input.values(i)).collect();
     let mut weights = vec![0.0; w.cols()];
     for row in range {
         unpack_row(level, w, row, &mut weights);
@@ -129,14 +90,13 @@ fn multiply_rows<S: Simd>(
     w: Matrix,
     range: Range<usize>,
     input: &Input,
-    tokens: Tokens,
     out: &Results,
 ) {
     let cols = w.cols();
     let mut buffer = Buffer([[0.0; PIECE]; ROWS]);
     let buffer = &mut buffer.0;
     let mut sums = [[s.zero(); ROWS]; BATCH];
-    for batch in pieces(tokens.len(), BATCH) {
+    for batch in pieces(input.rows(), BATCH) {
         let mut row = range.start;
         while row < range.end {
             let rows = ROWS.min(range.end - row);
@@ -152,7 +112,7 @@ fn multiply_rows<S: Simd>(
                     dequantize(level, w.format(), &w.row(row + i)[bytes.clone()], values);
                 }
                 let weights = [0, 1, 2, 3].map(|i: usize| &buffer[i][..piece.len()]);
-                let input = |i: usize| &input.row(tokens.at(batch.start + i))[piece.clone()];
+                let input = |i: usize| &input.row(batch.start + i)[piece.clone()];
                 dot_rows(s, weights, input, sums);
             }
             for (i, sums) in sums.iter().enumerate() {

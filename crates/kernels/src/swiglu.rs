@@ -3,7 +3,7 @@
 use crate::activations::{BATCH, Batches, GROUP, Group, quantize};
 use crate::compute::Compute;
 use crate::formats::numbers;
-use crate::input::{Input, Tokens};
+use crate::input::Input;
 use crate::isa::{Level, vectorized};
 use crate::math::{silu, zip_into};
 use crate::matmul::{row_count, rows_per_task, split};
@@ -62,8 +62,9 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
         let width = range.len();
         let mut gates = vec![0.0; tokens.len() * width];
         let mut ups = vec![0.0; tokens.len() * width];
-        multiply_into(c.level(), gate, range, &input, tokens, &mut gates);
-        multiply_into(c.level(), up, range, &input, tokens, &mut ups);
+        let input = input.select(tokens);
+        multiply_into(c.level(), gate, range, &input, &mut gates);
+        multiply_into(c.level(), up, range, &input, &mut ups);
         vectorized!(c.level(), |s| {
             zip_into(s, &mut gates, &ups, |g, u| s.mul(silu(s, g), u));
             for (n, row) in gates.chunks_exact(width).enumerate() {
@@ -87,13 +88,11 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
         let (down, out) = &downs[*i];
-        let all = Tokens::All(shapes[*i].n);
         multiply(
             c.level(),
             *down,
             range.clone(),
             &inputs[*i],
-            all,
             &|n, row, results| {
                 let at = n * hidden + row;
                 // SAFETY: these columns of the output belong to this task alone.
@@ -103,8 +102,8 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
     });
 }
 
-/// Weight rows for which a task may gather its tokens first.
-const WORTH_GATHERING: usize = 4 * BATCH;
+/// Weight rows for which a task may gather its tokens first: usually all.
+const WORTH_GATHERING: usize = 8 * BATCH;
 
 struct Shape {
     n: usize,
@@ -202,28 +201,13 @@ impl Target<'_> {
     }
 }
 
-/// `out[n, range] = x[tokens] * w[range]^T`
-fn multiply_into(
-    level: Level,
-    w: Matrix,
-    range: &Range<usize>,
-    input: &Input,
-    tokens: &[u32],
-    out: &mut [f32],
-) {
+/// `out[n, range] = input * w[range]^T`
+fn multiply_into(level: Level, w: Matrix, range: &Range<usize>, input: &Input, out: &mut [f32]) {
     let width = range.len();
     let out = SharedMut::new(out);
-    let tokens = Tokens::These(tokens);
-    multiply(
-        level,
-        w,
-        range.clone(),
-        input,
-        tokens,
-        &|n, row, results| {
-            let at = n * width + row - range.start;
-            // SAFETY: only this thread knows `out`, and no other part is alive.
-            unsafe { out.slice(at..at + results.len()) }.copy_from_slice(results);
-        },
-    );
+    multiply(level, w, range.clone(), input, &|n, row, results| {
+        let at = n * width + row - range.start;
+        // SAFETY: only this thread knows `out`, and no other part is alive.
+        unsafe { out.slice(at..at + results.len()) }.copy_from_slice(results);
+    });
 }

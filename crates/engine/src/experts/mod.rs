@@ -105,6 +105,8 @@ pub struct Experts {
     /// A tier above RAM, if there is one.
     upper: Option<Upper>,
     foresight: Vec<Mean>,
+    /// Memory for the results of a step, kept because the system clears fresh pages.
+    outputs: Vec<f32>,
 }
 
 impl Experts {
@@ -170,6 +172,7 @@ impl Experts {
             preloads: Preloads::default(),
             upper: None,
             foresight,
+            outputs: Vec::new(),
         })
     }
 

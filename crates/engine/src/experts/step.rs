@@ -39,6 +39,18 @@ pub struct Step {
 }
 
 impl Experts {
+    /// Floats for the results of a step, of any values; to be given back with
+    /// [`Experts::keep_outputs`].
+    pub fn take_outputs(&mut self, len: usize) -> Vec<f32> {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.resize(len, 0.0);
+        outputs
+    }
+
+    pub fn keep_outputs(&mut self, outputs: Vec<f32>) {
+        self.outputs = outputs;
+    }
+
     /// Starts a step of a layer, which wants these distinct experts. Reading of
     /// those that are missing begins at once.
     pub fn begin(&mut self, row: usize, wanted: &[u32]) {

@@ -129,7 +129,7 @@ impl SparseMlp {
             .enumerate()
             .for_each(|(row, choice)| row_of[*choice] = row);
 
-        let mut outputs = vec![0.0; ids.len() * hidden];
+        let mut outputs = experts.take_outputs(ids.len() * hidden);
         let all: Vec<u32> = (0..(x.len() / hidden) as u32).collect();
         let mut shared_out = vec![0.0; if self.shared.is_some() { x.len() } else { 0 }];
         let mut pending_shared = self.shared.as_ref();
@@ -165,6 +165,7 @@ impl SparseMlp {
 
         let mut sum = vec![0.0; x.len()];
         kernels::weighted_rows(cx.compute, &outputs, &row_of, weights, chosen, &mut sum);
+        experts.keep_outputs(outputs);
         if let Some(shared) = &self.shared {
             let mut gate = vec![0.0; x.len() / hidden];
             kernels::matmul(cx.compute, shared.gate.matrix(), x, &mut gate);

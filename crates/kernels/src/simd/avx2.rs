@@ -322,6 +322,11 @@ impl<const VNNI: bool> Words for Ymm<VNNI> {
         unsafe { W(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
     }
     #[inline(always)]
+    fn word_add(self, a: W, b: W) -> W {
+        // SAFETY: `self` proves the features.
+        unsafe { W(_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
+    }
+    #[inline(always)]
     fn word_shr(self, x: W, n: u32) -> W {
         // SAFETY: `self` proves the features.
         unsafe {
@@ -373,8 +378,40 @@ impl<const VNNI: bool> Words for Ymm<VNNI> {
         unsafe { V(_mm256_castsi256_ps(x.0), _mm256_castsi256_ps(x.1)) }
     }
     #[inline(always)]
-    fn quad(self, x: &[i8; 4]) -> W {
-        self.word_splat(i32::from_le_bytes(x.map(i8::cast_unsigned)))
+    fn bytes_in_four(self, x: &[i8; 16]) -> W {
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        let x = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(x.as_ptr().cast())) };
+        W(x, x)
+    }
+    #[inline(always)]
+    fn four(self, x: &[u32; 4]) -> W {
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        let x = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(x.as_ptr().cast())) };
+        W(x, x)
+    }
+    #[inline(always)]
+    fn word_of_four(self, x: W, i: usize) -> W {
+        // SAFETY: `self` proves the features.
+        unsafe {
+            match i % 4 {
+                0 => W(
+                    _mm256_shuffle_epi32::<0x00>(x.0),
+                    _mm256_shuffle_epi32::<0x00>(x.1),
+                ),
+                1 => W(
+                    _mm256_shuffle_epi32::<0x55>(x.0),
+                    _mm256_shuffle_epi32::<0x55>(x.1),
+                ),
+                2 => W(
+                    _mm256_shuffle_epi32::<0xaa>(x.0),
+                    _mm256_shuffle_epi32::<0xaa>(x.1),
+                ),
+                _ => W(
+                    _mm256_shuffle_epi32::<0xff>(x.0),
+                    _mm256_shuffle_epi32::<0xff>(x.1),
+                ),
+            }
+        }
     }
     #[inline(always)]
     fn dot(self, acc: W, q: W, x: W) -> W {
@@ -409,8 +446,12 @@ impl<const VNNI: bool> Words for Ymm<VNNI> {
         }
     }
     #[inline(always)]
-    fn signed_start(self, minus_128: i32) -> W {
-        self.word_splat(if VNNI { minus_128 } else { 0 })
+    fn signed_start(self, minus: W) -> W {
+        if VNNI {
+            self.word_shl(minus, 7)
+        } else {
+            self.word_splat(0)
+        }
     }
     #[inline(always)]
     fn dot_signed(self, acc: W, q: W, x: W) -> W {

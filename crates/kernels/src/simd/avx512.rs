@@ -3,6 +3,7 @@
 use super::avx2::byte_operations;
 use super::{LANES, Simd, Words};
 use half::f16;
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F, BW, VL, DQ, VNNI and what AVX2 code needs.
@@ -33,6 +34,16 @@ impl Avx512 {
         // CPU with these has BMI, LZCNT and POPCNT.
         unsafe { inner(f) }
     }
+}
+
+/// Keeps the compiler from turning each shuffle of a loaded vector into a load of its
+/// own: measured 10% slower here, and faster on 256 bits.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn in_register(mut x: __m512i) -> __m512i {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(pure, nomem, nostack, preserves_flags)) }
+    x
 }
 
 macro_rules! lanewise {
@@ -178,6 +189,11 @@ impl Words for Avx512 {
         unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
+    fn word_add(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
     fn word_shr(self, x: __m512i, n: u32) -> __m512i {
         // SAFETY: `self` proves the features.
         unsafe { _mm512_srl_epi32(x, _mm_cvtsi32_si128(n.cast_signed())) }
@@ -211,9 +227,26 @@ impl Words for Avx512 {
         unsafe { _mm512_castsi512_ps(x) }
     }
     #[inline(always)]
-    fn quad(self, x: &[i8; 4]) -> __m512i {
+    fn bytes_in_four(self, x: &[i8; 16]) -> __m512i {
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        unsafe { in_register(_mm512_broadcast_i32x4(_mm_loadu_si128(x.as_ptr().cast()))) }
+    }
+    #[inline(always)]
+    fn four(self, x: &[u32; 4]) -> __m512i {
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        unsafe { in_register(_mm512_broadcast_i32x4(_mm_loadu_si128(x.as_ptr().cast()))) }
+    }
+    #[inline(always)]
+    fn word_of_four(self, x: __m512i, i: usize) -> __m512i {
         // SAFETY: `self` proves the features.
-        unsafe { _mm512_set1_epi32(i32::from_le_bytes(x.map(i8::cast_unsigned))) }
+        unsafe {
+            match i % 4 {
+                0 => _mm512_shuffle_epi32::<0x00>(x),
+                1 => _mm512_shuffle_epi32::<0x55>(x),
+                2 => _mm512_shuffle_epi32::<0xaa>(x),
+                _ => _mm512_shuffle_epi32::<0xff>(x),
+            }
+        }
     }
     #[inline(always)]
     fn dot(self, acc: __m512i, q: __m512i, x: __m512i) -> __m512i {
@@ -227,8 +260,8 @@ impl Words for Avx512 {
         unsafe { _mm512_xor_si512(q, _mm512_set1_epi8(i8::MIN)) }
     }
     #[inline(always)]
-    fn signed_start(self, minus_128: i32) -> __m512i {
-        self.word_splat(minus_128)
+    fn signed_start(self, minus: __m512i) -> __m512i {
+        self.word_shl(minus, 7)
     }
     #[inline(always)]
     fn dot_signed(self, acc: __m512i, q: __m512i, x: __m512i) -> __m512i {

@@ -94,6 +94,7 @@ pub(crate) trait Words: Simd {
     fn word_splat(self, x: i32) -> Self::W;
     fn word_and(self, x: Self::W, mask: u32) -> Self::W;
     fn word_or(self, a: Self::W, b: Self::W) -> Self::W;
+    fn word_add(self, a: Self::W, b: Self::W) -> Self::W;
     fn word_shr(self, x: Self::W, n: u32) -> Self::W;
     fn word_shl(self, x: Self::W, n: u32) -> Self::W;
     /// Shifted right, the sign filling up.
@@ -104,16 +105,20 @@ pub(crate) trait Words: Simd {
     fn integers(self, x: Self::W) -> Self::V;
     /// The words as the bits of floats.
     fn float_bits(self, x: Self::W) -> Self::V;
-    /// Four bytes in every word, as the second factor of a dot product.
-    fn quad(self, x: &[i8; 4]) -> Self::W;
+    /// Sixteen bytes as four words, over and over.
+    fn bytes_in_four(self, x: &[i8; 16]) -> Self::W;
+    /// Four words, over and over.
+    fn four(self, x: &[u32; 4]) -> Self::W;
+    /// Word `i` of every four in place of all of them.
+    fn word_of_four(self, x: Self::W, i: usize) -> Self::W;
     /// `acc + sum of the four products` in each word, of bytes from 0 to 127 with
     /// bytes from -127 to 127.
     fn dot(self, acc: Self::W, q: Self::W, x: Self::W) -> Self::W;
     /// Signed bytes made ready for [`Words::dot_signed`].
     fn signed_quads(self, q: Self::W) -> Self::W;
     /// Where a chain of [`Words::dot_signed`] starts, to end in the sum of products:
-    /// `minus_128` is -128 times the sum of the second factors of the chain.
-    fn signed_start(self, minus_128: i32) -> Self::W;
+    /// `minus` are the negated sums of the second factors of the chain.
+    fn signed_start(self, minus: Self::W) -> Self::W;
     /// As [`Words::dot`] for any signed bytes, prepared by [`Words::signed_quads`].
     fn dot_signed(self, acc: Self::W, q: Self::W, x: Self::W) -> Self::W;
 }
