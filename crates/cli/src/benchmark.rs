@@ -64,9 +64,9 @@ pub fn run(a: &Benchmark) -> Result<()> {
         );
     }
     let before = engine.read_bandwidth();
-    round(&mut engine, a)?;
+    round(&mut engine, a.prompt.min(WARM_UP), a.generate)?;
     let rounds = (0..a.repeat)
-        .map(|_| round(&mut engine, a))
+        .map(|_| round(&mut engine, a.prompt, a.generate))
         .collect::<Result<Vec<_>>>()?;
     let after = engine.read_bandwidth();
     let lines = figures(a, &engine, &rounds, load, before, after);
@@ -93,12 +93,15 @@ pub fn run(a: &Benchmark) -> Result<()> {
     }
 }
 
+/// Tokens of the prompt that is read to warm up, enough to use most experts.
+const WARM_UP: usize = 512;
+
 /// Fresh session, the prompt in chunks, then greedy decode.
-fn round(engine: &mut Engine, a: &Benchmark) -> Result<Round> {
+fn round(engine: &mut Engine, prompt: usize, generate: usize) -> Result<Round> {
     let never = Cancel::new();
     let vocabulary = engine.info.vocabulary as u32;
     // Spread over the vocabulary, the same in every round.
-    let prompt: Vec<u32> = (0..a.prompt as u32)
+    let prompt: Vec<u32> = (0..prompt as u32)
         .map(|i| i.wrapping_mul(2_654_435_761) % vocabulary)
         .collect();
     let mut session = engine.session();
@@ -108,9 +111,9 @@ fn round(engine: &mut Engine, a: &Benchmark) -> Result<Round> {
     }
     let prefill = start.elapsed().as_secs_f64();
     let mut token = prompt[0];
-    let mut decode = Vec::with_capacity(a.generate);
+    let mut decode = Vec::with_capacity(generate);
     let mut first_token = prefill;
-    for i in 0..a.generate {
+    for i in 0..generate {
         let step = Instant::now();
         let logits = engine.forward(&mut session, &[token], Logits::Last, &never)?;
         token = logits.flatten_all()?.argmax(0)?.to_scalar::<u32>()?;

@@ -1,5 +1,6 @@
 //! `moestro replay`: the model's speed under recorded or made-up routing, at
-//! several sizes of expert memory, beside what was foretold of each.
+//! several sizes of expert memory, beside what was foretold of each just before it
+//! was set.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -80,10 +81,10 @@ pub fn run(a: &Replay) -> Result<()> {
     };
     let first = settings.ram_budget.unwrap_or_else(|| ram_budget(&engine));
     let mut all = vec![measure(&mut engine, &mut decode, a, first, None)?];
-    let foretold = engine
-        .forecast()
-        .context("too few tokens for a forecast; measure more with --tokens")?;
     for budget in &a.budgets {
+        let foretold = engine
+            .forecast()
+            .context("too few tokens for a forecast; measure more with --tokens")?;
         settings.ram_budget = Some(*budget);
         let predicted = predicted(&engine, &foretold, &settings);
         engine.configure(&settings)?;
@@ -131,7 +132,7 @@ fn ram_budget(engine: &Engine) -> u64 {
         .map_or(0, |t| t.budget)
 }
 
-/// What the curve of the first size says of a budget.
+/// What the curve of the size of now says of a budget.
 fn predicted(engine: &Engine, foretold: &Forecast, settings: &MemorySettings) -> Option<f64> {
     let slots = engine.plan(settings).experts_per_layer;
     let after = foretold.ram.iter().position(|p| p.slots >= slots)?;

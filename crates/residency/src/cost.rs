@@ -33,8 +33,10 @@ impl Mean {
     }
 }
 
-/// Values that a mean of times stands for.
-const REMEMBERED: f64 = 2000.0;
+/// Steps of a layer that a mean of times stands for, and tokens. Few enough to follow
+/// a machine that gets warm, or busy with other things.
+const STEPS: f64 = 400.0;
+const TOKENS: f64 = 48.0;
 /// A time this many times the mean is a disturbance from outside.
 const OUTLIER: f64 = 8.0;
 /// Observations after which a mean is worth as much as the line through all.
@@ -59,8 +61,8 @@ impl StepTimes {
     /// `read` is a first guess of the seconds that reading one expert takes.
     pub fn new(per_token: usize, read: f64) -> StepTimes {
         StepTimes {
-            by_misses: vec![Mean::new(REMEMBERED); per_token + 1],
-            rest: Mean::new(REMEMBERED),
+            by_misses: vec![Mean::new(STEPS); per_token + 1],
+            rest: Mean::new(TOKENS),
             read,
         }
     }
