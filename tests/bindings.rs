@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use moestro_desktop::background::CloseChoice;
 use moestro_desktop::events::DesktopEvent;
 use moestro_desktop::hub::downloads::DownloadList;
 use moestro_desktop::hub::find::{RepositoryView, SearchResult};
@@ -45,6 +46,7 @@ fn generate(folder: &Path) {
     Command::export_all(&config).unwrap();
     Event::export_all(&config).unwrap();
     DesktopEvent::export_all(&config).unwrap();
+    CloseChoice::export_all(&config).unwrap();
     Settings::export_all(&config).unwrap();
     ModelEntry::export_all(&config).unwrap();
     SearchResult::export_all(&config).unwrap();

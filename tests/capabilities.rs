@@ -42,6 +42,7 @@ fn the_window_may_use_the_commands_of_this_application_and_nothing_else() {
     };
     let allowed: Vec<String> = quoted(permission.split("commands.allow").nth(1).unwrap());
     let expected = [
+        "close_window",
         "subscribe",
         "send",
         "start_engine",
@@ -64,6 +65,7 @@ fn the_window_may_use_the_commands_of_this_application_and_nothing_else() {
         "download_clear",
         "download_limit",
         "hub_token",
+        "hub_token_unlock",
         "library_verify",
         "library_verify_stop",
         "library_removal",

@@ -18,6 +18,9 @@ use support::webdriver::wait;
 
 const SETTINGS: &str = r#"{ "sampling": { "temperature": 0.0 }, "threads": 1, "theme": "light" }"#;
 const MIB: u64 = 1 << 20;
+/// WebDriver's names of keys.
+const ENTER: &str = "\u{e007}";
+const BACKSPACE: &str = "\u{e003}";
 
 #[test]
 fn a_model_is_found_judged_fetched_and_asked() {
@@ -46,6 +49,15 @@ fn a_model_is_found_judged_fetched_and_asked() {
         (app.window.count("suggestion") > 5).then_some(())
     });
     app.screenshot("models-suggestions");
+    for theme in ["dark", "light"] {
+        app.go_to("settings");
+        app.window.choose("theme-select", theme);
+        app.go_to("models");
+        wait("the curated list again", || {
+            (app.window.count("suggestion") > 5).then_some(())
+        });
+        app.screenshot(&format!("models-suggestions-{theme}"));
+    }
     app.window.type_into("search-words", "model");
     app.window.click("search-go");
     wait("a result", || {
@@ -54,7 +66,9 @@ fn a_model_is_found_judged_fetched_and_asked() {
     app.screenshot("models-search");
 
     look(&app);
+    keep_a_token(&app, &folder);
     fetch_with_a_pause(&hub, &app);
+    close_the_window(&hub, &app);
     let app = close_and_open(&hub, app, &environment);
     chat(&app);
 }
@@ -79,11 +93,72 @@ fn look(app: &App) {
     assert_eq!(fit, "memory");
     let speed = app.window.text("verdict-speed").unwrap();
     assert!(speed.contains("estimate"), "{speed}");
+    let assumed = app.window.text("verdict-assumed").unwrap();
+    assert!(assumed.contains("what is free now"), "{assumed}");
     app.screenshot("models-verdict");
+    app.window.click("card-toggle");
+    app.window.click("verdict-limits");
+    let with_experts = |keys: &str, fit: &str| {
+        app.window.type_into("limit-experts", keys);
+        wait("another verdict", || {
+            (app.window.attribute("verdict", "data-fit")? == fit).then_some(())
+        });
+    };
+    with_experts(&format!("4{ENTER}"), "with_disk");
+    let assumed = app.window.text("verdict-assumed").unwrap();
+    assert!(
+        assumed.contains("experts per layer: your limit"),
+        "{assumed}"
+    );
+    app.screenshot("models-verdict-limits");
+    with_experts(&format!("{BACKSPACE}{ENTER}"), "memory");
+}
+
+/// Without a keyring, in a file for this user alone.
+fn keep_a_token(app: &App, folder: &Path) {
+    app.window.click("token-toggle");
+    app.window.type_into("token-field", "hf_secret");
+    app.window.click("token-save");
+    let is_at = |place: &str| {
+        let now = app.window.attribute("token", "data-place")?;
+        (now == place).then_some(())
+    };
+    wait("the token to be kept", || is_at("file"));
+    let saved = std::fs::read_to_string(folder.join("token")).unwrap();
+    assert_eq!(saved, "hf_secret");
+    app.screenshot("models-token");
+    app.window.click("token-forget");
+    wait("the token to be forgotten", || is_at("nowhere"));
+    assert!(!folder.join("token").exists());
+}
+
+/// While a download runs the window asks; then the download goes on without it.
+fn close_the_window(hub: &TestHub, app: &App) {
+    let asked = || (app.window.count("close-dialog") == 1).then_some(());
+    app.close();
+    wait("a question", asked);
+    app.screenshot("models-closing");
+    app.window.click("close-stay");
+    wait("the question to go", || {
+        (app.window.count("close-dialog") == 0).then_some(())
+    });
+    assert!(app.is_visible());
+    app.close();
+    wait("the question again", asked);
+    app.window.click("close-background");
+    wait("the window to go", || (!app.is_visible()).then_some(()));
+    wait("the model to make room", || (!loaded(app)).then_some(()));
+    let sent = hub.server.sent();
+    wait("more bytes without a window", || {
+        (hub.server.sent() > sent + MIB / 2).then_some(())
+    });
+    app.start_again();
+    wait("the window to come back", || app.is_visible().then_some(()));
+    wait("the model to come back", || loaded(app).then_some(()));
 }
 
 fn fetch_with_a_pause(hub: &TestHub, app: &App) {
-    hub.server.rule(|_, _| Answer::Slow(MIB / 4));
+    hub.server.rule(|_, _| Answer::Slow(MIB / 16));
     app.window.click("variant-download");
     let present = || app.window.text("download-numbers");
     wait("bytes to come in", || {
@@ -97,7 +172,7 @@ fn fetch_with_a_pause(hub: &TestHub, app: &App) {
     app.screenshot("models-paused");
     app.window.click("download-resume");
     wait("more bytes", || {
-        let more = hub.server.sent() > sent + 2 * MIB;
+        let more = hub.server.sent() > sent + MIB;
         (state(app)? == "running" && more).then_some(())
     });
 }
@@ -140,6 +215,11 @@ fn chat(app: &App) {
     let answer = app.answer_to("What is 2+2?");
     assert!(answer.contains('4'), "2+2 is not {answer:?}");
     app.screenshot("chat-with-fetched-model");
+}
+
+fn loaded(app: &App) -> bool {
+    let name = app.window.text("strip-model");
+    name.is_some_and(|name| name.contains("Moestro Demo"))
 }
 
 fn state(app: &App) -> Option<String> {

@@ -29,6 +29,10 @@ pub enum DesktopEvent {
     },
     /// Something went wrong that stops nothing; written for the person.
     Notice { message: String },
+    /// The person closed the window while downloads run; `close_window` answers.
+    CloseAsked,
+    /// The window can be seen again.
+    WindowShown,
 }
 
 /// Takes the events of one subscriber; false if it is gone.
@@ -130,7 +134,7 @@ impl State {
                 Event::Configured { .. } => self.configured = Some(event.clone()),
                 _ => {}
             },
-            DesktopEvent::Notice { .. } => {}
+            DesktopEvent::Notice { .. } | DesktopEvent::CloseAsked | DesktopEvent::WindowShown => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The desktop shell: one window, an engine in a child process behind it, and the
 //! typed commands and the one event stream between them. Knows nothing of tensors.
 
+pub mod background;
 pub mod commands;
 pub mod engine_process;
 pub mod events;

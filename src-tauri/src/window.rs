@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tauri::plugin::TauriPlugin;
-use tauri::{App, Manager, Wry};
+use tauri::{App, Manager, WindowEvent, Wry};
 
+use crate::background::{self, Background};
 use crate::commands::{self, DemoModel};
 use crate::engine_process::EngineProcess;
 use crate::events::EventStream;
@@ -24,11 +25,20 @@ pub fn open() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    if background::show_other() {
+        return ExitCode::SUCCESS;
+    }
     let built = tauri::Builder::default()
         .plugin(tauri_plugin_dialog::init())
         .plugin(own_page_only())
         .setup(|app| set_up(app))
+        .on_window_event(|window, event| {
+            if let WindowEvent::CloseRequested { api, .. } = event {
+                background::close_requested(window.app_handle(), api);
+            }
+        })
         .invoke_handler(tauri::generate_handler![
+            background::close_window,
             commands::subscribe,
             commands::send,
             commands::start_engine,
@@ -51,6 +61,7 @@ pub fn open() -> ExitCode {
             downloads::download_clear,
             downloads::download_limit,
             downloads::hub_token,
+            downloads::hub_token_unlock,
             library::library_verify,
             library::library_verify_stop,
             library::library_removal,
@@ -80,6 +91,7 @@ fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
     }
     let limit = settings.load().map(|loaded| loaded.settings.download_limit);
     desk.fetcher().limit.set(limit.unwrap_or_default());
+    app.manage(Background::default());
     app.manage(desk);
     app.manage(events);
     app.manage(engine);
@@ -87,6 +99,7 @@ fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
     app.manage(DemoModel(models::demo_model(
         app.path().resource_dir().ok().as_deref(),
     )));
+    background::listen(app.handle());
     let handle = app.handle().clone();
     tauri::async_runtime::spawn(async move {
         // A failure reaches the window as an `EngineExited`.
@@ -94,7 +107,10 @@ fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
     });
     let handle = app.handle().clone();
     tauri::async_runtime::spawn(async move {
-        if let Ok(queue) = handle.state::<Desk>().queue() {
+        let desk = handle.state::<Desk>();
+        // A download may need it.
+        desk.find_token().await;
+        if let Ok(queue) = desk.queue() {
             queue.run(|| ()).await;
         }
     });

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::process::descendant_with_argument;
-use super::webdriver::{Window, wait};
+use super::webdriver::{Window, wait, wait_or_say};
 use super::xvfb::Xvfb;
+use super::{front_end, x11};
 
 /// WebDriver's name of the Enter key.
 const ENTER: &str = "\u{e007}";
@@ -29,11 +30,22 @@ const LAST_ANSWER: &str = "
     const text = answers.length && answers[answers.length - 1].querySelector('.markdown');
     return text ? text.textContent.trim() : '';";
 
+/// A process that does not outlive the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The first fields are dropped first.
 pub struct App {
     pub window: Window,
-    _display: Xvfb,
+    display: Xvfb,
     home: Rc<tempfile::TempDir>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl App {
@@ -76,14 +88,51 @@ impl App {
             .iter()
             .map(|(name, path)| (*name, path.as_path()));
         let environment: Vec<_> = own.chain(more.iter().copied()).collect();
+        front_end::check_it_is_built();
         let display = Xvfb::start();
         let binary = env!("CARGO_BIN_EXE_moestro-desktop");
         let window = Window::open(binary, &environment, &display.display);
-        App {
+        let owned = environment.iter();
+        let owned = owned.map(|(name, path)| (name.to_string(), path.to_path_buf()));
+        let app = App {
             window,
-            _display: display,
+            display,
+            environment: owned.collect(),
             home,
-        }
+        };
+        let shown = || Some(app.text()).filter(|text| !text.is_empty());
+        front_end::check_it_is_shown(&wait("the page to show something", shown));
+        app
+    }
+
+    /// All that the window says.
+    pub fn text(&self) -> String {
+        let text = self
+            .window
+            .run("return document.body?.innerText;", json!([]));
+        text.as_str().unwrap_or_default().trim().to_owned()
+    }
+
+    /// Starts the application once more, as from the menu, and waits for that
+    /// process to end.
+    pub fn start_again(&self) {
+        let mut again = std::process::Command::new(env!("CARGO_BIN_EXE_moestro-desktop"));
+        let variables = self.environment.iter().map(|(name, path)| (name, path));
+        let again = again.envs(variables).env("DISPLAY", &self.display.display);
+        let again = again.env_remove("WAYLAND_DISPLAY").spawn().unwrap();
+        let mut again = Ended(again);
+        let ended = wait("the second start to end", || again.0.try_wait().unwrap());
+        assert!(ended.success(), "{ended}");
+    }
+
+    /// Clicks the cross of the window.
+    pub fn close(&self) {
+        x11::close_window(&self.display.display);
+    }
+
+    /// Can a person see the window?
+    pub fn is_visible(&self) -> bool {
+        x11::visible_windows(&self.display.display) == 1
     }
 
     pub fn go_to(&self, page: &str) {
@@ -91,10 +140,12 @@ impl App {
     }
 
     pub fn wait_for_model(&self) {
-        wait("the demo model to be ready", || {
+        let ready = || {
             let hint = self.window.attribute("prompt", "placeholder")?;
             hint.starts_with("Ask").then_some(())
-        });
+        };
+        let instead = || format!("the window says: {}", self.text());
+        wait_or_say("a model to be ready", ready, instead);
     }
 
     /// Scrolls a page that is longer than the window to its end.

@@ -38,6 +38,9 @@ impl Window {
             .envs(environment.iter().copied())
             .env("DISPLAY", display)
             .env_remove("WAYLAND_DISPLAY")
+            // Neither the keyring of the person who runs the tests nor their token.
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            .env_remove("HF_TOKEN")
             .env("LANG", "C.UTF-8")
             .env("TAURI_WEBVIEW_AUTOMATION", "true")
             // Without a GPU the accelerated path may show an empty window.
@@ -223,13 +226,24 @@ impl Drop for Driver {
 }
 
 /// Looks again and again until there is something to see.
-pub fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_or_say(what, look, String::new)
+}
+
+/// The same; `instead` says what there was if it never came.
+pub fn wait_or_say<T>(
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+    instead: impl Fn() -> String,
+) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        if Instant::now() >= end {
+            panic!("waited in vain for {what}; {}", instead());
+        }
         std::thread::sleep(PAUSE);
     }
 }

@@ -119,6 +119,9 @@ export class Double implements Api {
   async forgetModel(path: string): Promise<void> {
     this.#models = this.#models.filter((entry) => entry.path !== path);
   }
+  async closeWindow(): Promise<void> {
+    window.close();
+  }
 
   #tell(event: Event): void {
     this.#emit({ type: 'engine', event });

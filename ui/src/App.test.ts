@@ -298,3 +298,22 @@ test('every control has a name, on every page', async () => {
     }
   }
 });
+
+test('a window closed while downloads run asks, and leaves the memory to others', async () => {
+  await loaded();
+  api.play({ type: 'close_asked' });
+  await settle();
+  await fireEvent.click(at('close-stay'));
+  await settle();
+  expect(screen.queryByTestId('close-dialog')).toBeNull();
+  api.play({ type: 'close_asked' });
+  await settle();
+  await fireEvent.click(at('close-background'));
+  await settle();
+  expect(api.closed).toEqual(['stay', 'background']);
+  api.tell({ type: 'unloaded', id: api.last('unload').id });
+  const before = api.of('load').length;
+  api.play({ type: 'window_shown' });
+  await settle();
+  expect(api.of('load')).toHaveLength(before + 1);
+});

@@ -1,5 +1,6 @@
 // The way to the Rust side. No other file touches Tauri.
 import { Channel, invoke } from '@tauri-apps/api/core';
+import type { CloseChoice } from './bindings/CloseChoice';
 import type { Command } from './bindings/Command';
 import type { DesktopEvent } from './bindings/DesktopEvent';
 import type { ModelEntry } from './bindings/ModelEntry';
@@ -21,6 +22,8 @@ export interface Api {
   /** A native dialog; null if it was closed without a choice. */
   chooseModel(folder: boolean): Promise<string | null>;
   forgetModel(path: string): Promise<void>;
+  /** What to do about a window that was closed while downloads run. */
+  closeWindow(choice: CloseChoice): Promise<void>;
 }
 
 export const desktop: Api = {
@@ -32,6 +35,7 @@ export const desktop: Api = {
   listModels: () => invoke<ModelEntry[]>('list_models'),
   chooseModel: (folder) => invoke<string | null>('choose_model', { folder }),
   forgetModel: (path) => invoke('forget_model', { path }),
+  closeWindow: (choice) => invoke('close_window', { choice }),
 };
 
 export const desktopHub: HubApi = {
@@ -39,7 +43,7 @@ export const desktopHub: HubApi = {
   search: (words) => invoke('hub_search', { words }),
   repository: (repo) => invoke('hub_repository', { repo }),
   card: (repo) => invoke('hub_card', { repo }),
-  judge: (repo, label) => invoke('hub_judge', { repo, label }),
+  judge: (repo, label, memory, threads) => invoke('hub_judge', { repo, label, memory, threads }),
 
   add: (repo, label) => invoke('download_add', { repo, label }),
   downloads: () => invoke('download_list'),
@@ -49,6 +53,7 @@ export const desktopHub: HubApi = {
   clearDone: () => invoke('download_clear'),
   limit: (bytesPerSecond) => invoke('download_limit', { bytesPerSecond }),
   setToken: (token) => invoke('hub_token', { token }),
+  unlockToken: () => invoke('hub_token_unlock'),
 
   addFolder: () => invoke('add_models_folder'),
   verify: (path, onProgress) =>

@@ -16,6 +16,16 @@ export const text = {
     retry: 'Try again',
   },
 
+  closing: {
+    title: 'Downloads are running',
+    background:
+      'They can go on without a window: the model is unloaded, and Moestro ends by itself when they are done. Open Moestro again to see them.',
+    quit: 'If you quit, they pause and go on where they were the next time you open Moestro.',
+    backgroundButton: 'Keep downloading',
+    quitButton: 'Pause and quit',
+    stay: 'Cancel',
+  },
+
   strip: {
     label: 'This machine',
     noModel: 'No model loaded',

@@ -3,9 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use moestro_engine::verdict;
-use moestro_hub::{
-    Environment, Fetcher, Hub, Options, Repository, Supported, Variant, catalog, show_bytes,
-};
+use moestro_hub::{Environment, Repository, Supported, Variant, catalog, show_bytes};
 use tokio::runtime::{Builder, Runtime};
 
 pub fn runtime() -> Result<Runtime> {
@@ -13,12 +11,12 @@ pub fn runtime() -> Result<Runtime> {
     runtime.context("the network cannot be used")
 }
 
-pub fn hub() -> Result<Hub> {
-    Ok(Hub::new(Environment::read())?)
-}
-
-pub fn fetcher(options: Options) -> Result<Fetcher> {
-    Ok(Fetcher::new(Environment::read(), options)?)
+/// What the variables say, with the token of the system's keyring if they name
+/// none.
+pub async fn environment() -> Environment {
+    let mut environment = Environment::read();
+    environment.ask_keyring().await;
+    environment
 }
 
 /// What the engine in this program can read.

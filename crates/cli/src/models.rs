@@ -127,10 +127,11 @@ fn check(model: &Model, json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(&checked)?);
     } else {
-        println!(
-            "{}: {} files are as they should be",
-            model.name, checked.good
-        );
+        let files = match checked.good {
+            1 => "the file is as it should be".to_string(),
+            many => format!("{many} files are as they should be"),
+        };
+        println!("{}: {files}", model.name);
         if checked.unknown > 0 {
             println!("{} files have no known checksum", checked.unknown);
         }

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use moestro_engine::hardware;
 use moestro_engine::protocol::MemorySettings;
 use moestro_engine::verdict::{self, Fit};
+use moestro_engine::{bandwidth_file, hardware};
 use moestro_hub::{
-    Fetcher, Meter, Options, Phase, PullProgress, PullReading, RepoId, Revision, Selection, Stop,
-    Variant, look, pull, show_bytes, variants,
+    Fetcher, Hub, Meter, Options, Phase, PullProgress, PullReading, RepoId, Revision, Selection,
+    Stop, Variant, look, pull, show_bytes, variants,
 };
 use serde_json::json;
 
@@ -34,6 +34,15 @@ pub struct Pull {
     /// Show what would be fetched and how it would run here, from the headers alone
     #[arg(long)]
     pub dry_run: bool,
+    /// With --dry-run: RAM the engine may use, such as 12GB [default: what is free]
+    #[arg(long, visible_alias = "ram", value_name = "SIZE", value_parser = parse_size, requires = "dry_run")]
+    pub ram_budget: Option<u64>,
+    /// With --dry-run: expert slots per layer [default: as many as fit]
+    #[arg(long, value_name = "N", requires = "dry_run")]
+    pub experts_per_layer: Option<usize>,
+    /// With --dry-run: tokens of context [default: what fits, at most 32768]
+    #[arg(long, value_name = "N", requires = "dry_run")]
+    pub context: Option<usize>,
     /// Fetch at most this much per second, such as 5MB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub limit: Option<u64>,
@@ -46,13 +55,16 @@ pub struct Pull {
 }
 
 pub fn run(a: &Pull) -> Result<()> {
-    let fetcher = hub::fetcher(Options {
+    let options = Options {
         connections: a.connections,
         ..Options::default()
-    })?;
-    fetcher.limit.set(a.limit);
+    };
     hub::runtime()?.block_on(async {
-        let repository = hub::hub()?.repository(&a.repo, &a.revision).await?;
+        let environment = hub::environment().await;
+        let fetcher = Fetcher::new(environment.clone(), options)?;
+        fetcher.limit.set(a.limit);
+        let hub = Hub::new(environment)?;
+        let repository = hub.repository(&a.repo, &a.revision).await?;
         let variants = variants(&repository, &hub::supported());
         let variant = hub::choose(&repository, &variants, a.file.as_deref())?;
         if let Some(reason) = &variant.unsupported {
@@ -118,8 +130,14 @@ async fn judge(
 ) -> Result<()> {
     let stand_in = look(fetcher, selection, &Stop::default()).await?;
     let hardware = hardware::probe();
-    let bandwidth = verdict::measure(hardware.physical_cores, &fetcher.cache.root);
-    let settings = MemorySettings::default();
+    let (root, store) = (&fetcher.cache.root, bandwidth_file());
+    let bandwidth = verdict::bandwidth(hardware.physical_cores, root, store.as_deref());
+    let settings = MemorySettings {
+        ram_budget: a.ram_budget,
+        cached_experts_per_layer: a.experts_per_layer,
+        context: a.context,
+        ..MemorySettings::default()
+    };
     let verdict = verdict::judge(stand_in.path(), &hardware, &settings, Some(&bandwidth))?;
     if a.json {
         let files: Vec<_> = selection
@@ -153,8 +171,14 @@ async fn judge(
         }
     );
     println!("Longest context: {} tokens.", verdict.longest_context);
-    if let Some(speed) = verdict.tokens_per_second {
-        println!("Estimate: about {speed:.1} tokens per second.");
+    if let (Some(speed), Some(bandwidth)) = (verdict.tokens_per_second, verdict.bandwidth) {
+        println!(
+            "Estimate: about {speed:.1} tokens per second, from {:.1} GB/s of memory and {:.1} GB/s \
+             of disk; {:.0}% of expert uses should find a slot, as in published routing.",
+            bandwidth.memory / 1e9,
+            bandwidth.disk / 1e9,
+            100.0 * verdict.hit_rate
+        );
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use moestro_hub::{catalog, show_bytes};
+use moestro_hub::{Hub, catalog, show_bytes};
 
 use crate::hub;
 
@@ -24,7 +24,7 @@ pub fn run(a: &Search) -> Result<()> {
     }
     let words = a.words.join(" ");
     let found = hub::runtime()?.block_on(async {
-        let hub = hub::hub()?;
+        let hub = Hub::new(hub::environment().await)?;
         anyhow::Ok(hub.search(&words, a.limit.clamp(1, 200)).await?)
     })?;
     if a.json {

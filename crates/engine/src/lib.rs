@@ -38,9 +38,19 @@ pub use precision::Precision;
 pub use session::Session;
 pub use text_assets::TextAssets;
 
-/// Where the routing of models is remembered: `moestro/profiles` in the person's
-/// data directory (XDG Base Directory Specification 0.8). `None` without one.
+/// Where the routing of models is remembered.
 pub fn profiles_folder() -> Option<std::path::PathBuf> {
+    Some(data_folder()?.join("profiles"))
+}
+
+/// Where the bandwidths of this machine are remembered.
+pub fn bandwidth_file() -> Option<std::path::PathBuf> {
+    Some(data_folder()?.join("bandwidth.json"))
+}
+
+/// `moestro` in the person's data directory (XDG Base Directory Specification
+/// 0.8). `None` without one.
+fn data_folder() -> Option<std::path::PathBuf> {
     use std::path::PathBuf;
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let named = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
@@ -48,5 +58,5 @@ pub fn profiles_folder() -> Option<std::path::PathBuf> {
     let data = named
         .and_then(absolute)
         .or_else(|| Some(home?.join(".local/share")))?;
-    absolute(data.join("moestro/profiles"))
+    absolute(data.join("moestro"))
 }

@@ -3,19 +3,20 @@
 //! loaded model; the speed is an estimate and says so.
 
 mod bandwidth;
+mod speed;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::architectures;
-use crate::engine::{Inspection, describe, inspect};
+use crate::engine::{describe, inspect};
 use crate::error::Result;
 use crate::placement::{ModelSizes, place};
 use crate::precision::Precision;
-use crate::protocol::{Component, Hardware, MemorySettings, ModelInfo, Placement};
+use crate::protocol::{Hardware, MemorySettings, ModelInfo, Placement};
 
-pub use bandwidth::{Bandwidth, measure};
+pub use bandwidth::{Bandwidth, bandwidth};
 
 /// How a model and this machine go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub struct Verdict {
     pub tokens_per_second: Option<f64>,
     /// Estimated share of expert uses that find a slot, 0 to 1.
     pub hit_rate: f64,
+    /// What the estimate rests on, besides the settings in `placement`.
+    pub bandwidth: Option<Bandwidth>,
 }
 
 /// The kinds of models this engine knows.
@@ -66,34 +69,28 @@ pub fn judge(
 ) -> Result<Verdict> {
     let inspection = inspect(path, Precision::default())?;
     let placement = place(&inspection.sizes, hardware, settings, &hardware.gpu_note);
-    let share = share(placement.experts_per_layer, placement.experts_total);
-    let hit_rate = expected_hit_rate(share);
     let model = describe(
         &inspection.checkpoint,
         &inspection.blueprint,
         &inspection.manifest,
     );
-    let fit = match (placement.fits, share >= 1.0) {
+    let slots = placement.experts_per_layer;
+    let fit = match (placement.fits, slots >= placement.experts_total) {
         (false, _) => Fit::No,
         (true, true) => Fit::Memory,
         (true, false) => Fit::WithDisk,
     };
-    let seconds = bandwidth.map(|b| seconds_per_token(&inspection, &model, hit_rate, b));
+    let expected = speed::expect(&inspection, model.experts_per_token, slots, bandwidth);
+    let seconds = expected.seconds_per_token.filter(|_| placement.fits);
     Ok(Verdict {
         fit,
         longest_context: longest_context(&inspection.sizes, &placement),
-        tokens_per_second: seconds.filter(|_| placement.fits).map(|s| 1.0 / s),
-        hit_rate,
+        tokens_per_second: seconds.map(|s| 1.0 / s),
+        hit_rate: expected.hit_rate,
+        bandwidth: bandwidth.copied(),
         model,
         placement,
     })
-}
-
-fn share(slots: usize, experts: usize) -> f64 {
-    match experts {
-        0 => 1.0,
-        _ => slots as f64 / experts as f64,
-    }
 }
 
 /// What the RAM budget leaves for keys and values beside the least number of slots.
@@ -104,70 +101,11 @@ fn longest_context(sizes: &ModelSizes, placement: &Placement) -> usize {
     });
     let fixed: u64 = sizes.always_needed(0).iter().map(|(_, bytes)| bytes).sum();
     let slot = sizes.slot_bytes_all_layers() * placement.experts_min as u64;
-    let left = budget.sum::<u64>().saturating_sub(fixed + slot);
+    let other = sizes.program_bytes + sizes.transit_bytes;
+    let left = budget.sum::<u64>().saturating_sub(fixed + other + slot);
     let affordable = left.checked_div(sizes.kv_bytes_per_token);
     (affordable.unwrap_or(u64::MAX)).min(sizes.max_context as u64) as usize
 }
-
-/// Share of a token's experts found in slots when `share` of each layer's experts
-/// have one, with a least-recently-used or similar policy. Published replays of
-/// per-layer caches: Qwen3.8-Flash-Next, 512 experts (llama.cpp #27861, imp #2061)
-/// and Qwen3-30B-A3B, 128 experts, averaged between their points.
-fn expected_hit_rate(share: f64) -> f64 {
-    const POINTS: [(f64, f64); 8] = [
-        (0.0, 0.0),
-        (0.06, 0.42),
-        (0.12, 0.61),
-        (0.18, 0.72),
-        (0.24, 0.79),
-        (0.33, 0.87),
-        (0.40, 0.93),
-        (1.0, 1.0),
-    ];
-    let above = POINTS.iter().position(|(x, _)| *x >= share);
-    match above {
-        None => 1.0,
-        Some(0) => 0.0,
-        Some(i) => {
-            let ((x0, y0), (x1, y1)) = (POINTS[i - 1], POINTS[i]);
-            y0 + (share - x0) / (x1 - x0) * (y1 - y0)
-        }
-    }
-}
-
-/// Time to read what one token needs: from memory, and from disk what has no slot.
-/// Keys and values are left out, as of a short context.
-fn seconds_per_token(
-    inspection: &Inspection,
-    model: &ModelInfo,
-    hit_rate: f64,
-    bandwidth: &Bandwidth,
-) -> f64 {
-    let sizes = &inspection.sizes;
-    let always: u64 = sizes
-        .weights
-        .iter()
-        .filter(|(component, _)| **component != Component::Embeddings)
-        .map(|(_, bytes)| bytes)
-        .sum();
-    let head = match inspection.blueprint.tied_head {
-        true => sizes.weights.get(&Component::Embeddings).copied(),
-        false => None,
-    };
-    let chosen = model.experts_per_token as u64 * sizes.slot_bytes_all_layers();
-    let state = 2 * inspection.blueprint.recurrent_elements() as u64 * 4;
-    let read = (always + head.unwrap_or(0) + chosen + state) as f64;
-    let missed = chosen as f64 * (1.0 - hit_rate);
-    let layers = inspection.blueprint.layers.len() as f64;
-    let memory = read / (bandwidth.memory * MEMORY_SHARE);
-    memory + missed / bandwidth.disk + layers * SECONDS_PER_LAYER
-}
-
-/// Part of the memory bandwidth that decoding reaches.
-const MEMORY_SHARE: f64 = 0.6;
-/// What a layer takes however small it is: waking threads, and the small steps
-/// between the large products.
-const SECONDS_PER_LAYER: f64 = 50e-6;
 
 #[cfg(test)]
 mod tests {
@@ -184,15 +122,6 @@ mod tests {
             gpu_note: "none".into(),
             ..Hardware::default()
         }
-    }
-
-    #[test]
-    fn hit_rates_grow_with_the_slots() {
-        let rates: Vec<f64> = (0..=100)
-            .map(|i| expected_hit_rate(f64::from(i) / 100.0))
-            .collect();
-        assert!(rates.windows(2).all(|w| w[0] < w[1]));
-        assert_eq!((rates[0], rates[100], rates[12]), (0.0, 1.0, 0.61));
     }
 
     #[test]

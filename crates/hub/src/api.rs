@@ -62,7 +62,7 @@ impl Hub {
             .cache_dir(&environment.cache)
             .client(http.clone())
             .retry_max_attempts(2);
-        if let Some(token) = &environment.token {
+        if let Some(token) = environment.token.text() {
             builder = builder.token(token);
         }
         let client = builder.build().map_err(|_| {

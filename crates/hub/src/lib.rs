@@ -18,12 +18,14 @@ mod environment;
 mod error;
 mod fetch;
 mod headers;
+mod keyring;
 mod library;
 mod names;
 mod pull;
 mod queue;
 mod removal;
 mod size;
+mod token;
 mod tree;
 mod variants;
 
@@ -39,6 +41,7 @@ pub use error::{HubError, Result};
 pub use fetch::free_space;
 pub use fetch::{Fetcher, Options, Phase, Progress, RateLimit, Reading, RepoFile, Stop};
 pub use headers::{StandIn, look};
+pub use keyring::{Held, Keyring, Refusal};
 pub use library::{Model, Place, scan};
 pub use moestro_checkpoint::{PartName, part_name};
 pub use names::{Commit, Digest, FilePath, RepoId, Revision};
@@ -46,6 +49,7 @@ pub use pull::{Meter, PullProgress, PullReading, Selection, pull};
 pub use queue::{Job, JobState, JobView, Queue};
 pub use removal::{Removal, removal, unfinished};
 pub use size::show_bytes;
+pub use token::{Token, TokenPlace};
 pub use variants::{Container, Supported, Variant, variants};
 
 /// The data behind a lock also after a thread that held it panicked.

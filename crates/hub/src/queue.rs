@@ -197,10 +197,14 @@ impl Queue {
         locked(&self.0.fetcher).clone()
     }
 
-    /// Is nothing running and nothing waiting to run?
+    /// Is nothing running, and nothing waiting to run or to be tried again?
     pub fn is_idle(&self) -> bool {
         let state = locked(&self.0.state);
-        let active = |job: &Job| matches!(job.state, JobState::Queued | JobState::Running);
+        let active = |job: &Job| match job.state {
+            JobState::Queued | JobState::Running => true,
+            JobState::Failed { temporary, .. } => temporary,
+            JobState::Paused | JobState::Done => false,
+        };
         !state.jobs.iter().any(active)
     }
 

@@ -55,7 +55,7 @@ pub(crate) async fn list(
     let mut files = Vec::new();
     while let Some(url) = next {
         let mut request = client.get(url.clone());
-        if let Some(token) = &environment.token {
+        if let Some(token) = environment.token.text() {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let response = request.send().await.map_err(|e| HubError::Unreachable {

@@ -66,6 +66,7 @@ type StartReply = oneshot::Sender<Result<(), EngineError>>;
 
 /// The way into a running engine.
 struct Running {
+    pid: u32,
     commands: mpsc::Sender<String>,
     /// It was told to end, so its end is no fault.
     stopping: Arc<AtomicBool>,
@@ -97,6 +98,11 @@ impl EngineProcess {
         let (reply, answer) = oneshot::channel();
         self.starts.send(reply).map_err(|_| EngineError::Closing)?;
         answer.await.map_err(|_| EngineError::Closing)?
+    }
+
+    /// Of the process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        lock(&self.running).as_ref().map(|engine| engine.pid)
     }
 
     /// Puts a command in the engine's queue. Answers come as events.
@@ -170,11 +176,12 @@ impl Supervisor {
         };
         let (commands, queue) = mpsc::channel(QUEUED_COMMANDS);
         let stopping = Arc::new(AtomicBool::new(false));
+        let pid = child.id().unwrap_or_default();
         *lock(&self.running) = Some(Running {
+            pid,
             commands,
             stopping: stopping.clone(),
         });
-        let pid = child.id().unwrap_or_default();
         self.events.publish(DesktopEvent::EngineStarted { pid });
 
         let writer = tokio::spawn(write_commands(stdin, queue));

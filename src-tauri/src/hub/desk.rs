@@ -2,13 +2,10 @@
 //! the queue of downloads, and what was learned about this machine.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use moestro_engine::hardware;
+use moestro_engine::bandwidth_file;
 use moestro_engine::verdict::{self, Bandwidth};
 use moestro_hub::{
     Cache, Environment, Fetcher, Hub, HubError, Options, Queue, RepoId, Repository, Stop, Supported,
@@ -21,7 +18,8 @@ pub struct Desk {
     /// The downloads, or why this process does not have them.
     queue: Result<Queue, String>,
     repositories: Mutex<HashMap<RepoId, Arc<Repository>>>,
-    bandwidth: OnceCell<Bandwidth>,
+    bandwidth: OnceCell<Option<Bandwidth>>,
+    token_sought: OnceCell<()>,
     /// Ends a check of checksums that is running.
     pub checking: Mutex<Option<Stop>>,
 }
@@ -68,6 +66,7 @@ impl Desk {
             queue,
             repositories: Mutex::default(),
             bandwidth: OnceCell::new(),
+            token_sought: OnceCell::new(),
             checking: Mutex::default(),
         };
         Ok((desk, refused.or(notice)))
@@ -102,6 +101,7 @@ impl Desk {
         if let Some(known) = known.filter(|_| !anew) {
             return Ok(known);
         }
+        self.find_token().await;
         let hub = self.hub();
         let found = Arc::new(
             hub.repository(repo, &moestro_hub::Revision::default())
@@ -111,73 +111,59 @@ impl Desk {
         Ok(found)
     }
 
-    /// Measured once, at the first question that needs it.
-    pub async fn bandwidth(&self) -> Bandwidth {
+    /// Of this machine with as many threads; remembered, or measured at the first
+    /// question that needs it.
+    pub async fn bandwidth(&self, threads: usize) -> Option<Bandwidth> {
         let root = self.cache().root;
         let measure = || async {
-            let work = move || verdict::measure(hardware::probe().physical_cores, &root);
-            tokio::task::spawn_blocking(work)
-                .await
-                .unwrap_or(Bandwidth {
-                    memory: 10e9,
-                    disk: 500e6,
-                })
+            let store = bandwidth_file();
+            let work = move || verdict::bandwidth(threads, &root, store.as_deref());
+            tokio::task::spawn_blocking(work).await.ok()
         };
         *self.bandwidth.get_or_init(measure).await
     }
 
-    /// Saves an access token where Hugging Face's tools keep it, readable by this
-    /// user only; an empty one is removed.
-    pub fn set_token(&self, token: &str) -> Result<(), HubError> {
+    /// Asks the keyring of the system for the access token, once; later calls wait
+    /// for the first. Takes a few seconds at most.
+    pub async fn find_token(&self) {
+        let ask = || async {
+            let mut environment = self.environment();
+            environment.ask_keyring().await;
+            if environment != self.environment() {
+                // It is as good as the one before, which was accepted.
+                let _ = self.connect(environment);
+            }
+        };
+        self.token_sought.get_or_init(ask).await;
+    }
+
+    /// Keeps an access token for all later runs; an empty one is forgotten.
+    pub async fn set_token(&self, token: &str) -> Result<(), HubError> {
+        self.find_token().await;
         let mut environment = self.environment();
-        let token = token.trim();
-        let path = environment.home.join("token");
-        if token.is_empty() {
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(cannot_save(path, e));
-                }
-                _ => environment.token = None,
-            }
-        } else {
-            if token.len() > 1000 || !token.bytes().all(|b| b.is_ascii_graphic()) {
-                let message = "an access token is one word, such as hf_…; copy it again";
-                return Err(HubError::Request(message.into()));
-            }
-            save_secret(&path, token).map_err(|e| cannot_save(path.clone(), e))?;
-            environment.token = Some(token.into());
+        match token.trim() {
+            "" => environment.forget_token().await?,
+            token => environment.save_token(token).await?,
         }
-        let limit = self.fetcher().limit;
+        self.connect(environment)
+    }
+
+    /// Lets the person unlock the keyring that holds the access token.
+    pub async fn unlock_token(&self) -> Result<(), HubError> {
+        let mut environment = self.environment();
+        environment.unlock_token().await?;
+        self.connect(environment)
+    }
+
+    /// From now on everything uses this environment.
+    fn connect(&self, environment: Environment) -> Result<(), HubError> {
         let mut connection = Connection::new(environment)?;
-        connection.fetcher.limit = limit;
+        connection.fetcher.limit = self.fetcher().limit;
         if let Ok(queue) = &self.queue {
             queue.set_fetcher(connection.fetcher.clone());
         }
         *locked(&self.state) = connection;
         Ok(())
-    }
-}
-
-fn save_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
-}
-
-fn cannot_save(path: PathBuf, source: std::io::Error) -> HubError {
-    HubError::Disk {
-        path,
-        action: "the access token cannot be saved",
-        source,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commands of the download queue.
 
-use moestro_hub::{HubError, JobView, RepoId};
+use moestro_hub::{HubError, JobView, RepoId, TokenPlace};
 use serde::Serialize;
 use tauri::State;
 
@@ -17,8 +17,8 @@ pub struct DownloadList {
     /// Free bytes on the disk of the cache; 0 if it does not tell.
     pub free: u64,
     pub folder: String,
-    /// Is there an access token?
-    pub token: bool,
+    /// Where the access token is.
+    pub token: TokenPlace,
 }
 
 #[tauri::command]
@@ -40,7 +40,7 @@ pub fn download_list(desk: State<'_, Desk>) -> Result<DownloadList, HubError> {
         limit: fetcher.limit.get(),
         free: moestro_hub::free_space(&fetcher.cache.root).unwrap_or(0),
         folder: fetcher.cache.root.display().to_string(),
-        token: desk.environment().token.is_some(),
+        token: desk.environment().token.place().clone(),
     })
 }
 
@@ -70,7 +70,14 @@ pub fn download_limit(desk: State<'_, Desk>, bytes_per_second: Option<u64>) {
     desk.fetcher().limit.set(bytes_per_second);
 }
 
-#[tauri::command(async)]
-pub fn hub_token(desk: State<'_, Desk>, token: String) -> Result<(), HubError> {
-    desk.set_token(&token)
+/// Keeps an access token; an empty one is forgotten.
+#[tauri::command]
+pub async fn hub_token(desk: State<'_, Desk>, token: String) -> Result<(), HubError> {
+    desk.set_token(&token).await
+}
+
+/// Asks the person to unlock the keyring that holds the access token.
+#[tauri::command]
+pub async fn hub_token_unlock(desk: State<'_, Desk>) -> Result<(), HubError> {
+    desk.unlock_token().await
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tauri::State;
 
 use super::desk::{Desk, supported};
+use crate::engine_process::EngineProcess;
 
 /// Results of one search.
 const MOST_RESULTS: usize = 40;
@@ -58,6 +59,7 @@ pub async fn hub_search(
     desk: State<'_, Desk>,
     words: String,
 ) -> Result<Vec<SearchResult>, HubError> {
+    desk.find_token().await;
     let found = desk.hub().search(&words, MOST_RESULTS).await?;
     let known = supported().model_types;
     let judge = |found: Found| {
@@ -104,27 +106,30 @@ pub async fn hub_card(desk: State<'_, Desk>, repo: RepoId) -> Result<String, Hub
     card(&desk.fetcher(), &repository).await
 }
 
-/// How a variant would run here, from its headers alone.
+/// How a variant would run here with these settings, from its headers alone. A
+/// model that is loaded would make room for it.
 #[tauri::command]
 pub async fn hub_judge(
     desk: State<'_, Desk>,
+    engine: State<'_, EngineProcess>,
     repo: RepoId,
     label: String,
+    memory: MemorySettings,
+    threads: Option<usize>,
 ) -> Result<Verdict, HubError> {
     let repository = desk.repository(&repo, false).await?;
     let variant = find(&repository, &label)?;
     let selection = variant.selection(&repository);
     let stand_in = look(&desk.fetcher(), &selection, &Stop::default()).await?;
-    let bandwidth = desk.bandwidth().await;
+    let hardware = match engine.pid() {
+        Some(pid) => hardware::probe_instead_of(pid),
+        None => hardware::probe(),
+    };
+    let threads = threads.unwrap_or(hardware.physical_cores);
+    let bandwidth = desk.bandwidth(threads).await;
     let judge = move || {
-        let settings = MemorySettings::default();
-        verdict::judge(
-            stand_in.path(),
-            &hardware::probe(),
-            &settings,
-            Some(&bandwidth),
-        )
-        .map_err(|error| {
+        let verdict = verdict::judge(stand_in.path(), &hardware, &memory, bandwidth.as_ref());
+        verdict.map_err(|error| {
             // The stand-in's own path means nothing to a person.
             let folder = format!("{}/", stand_in.folder().display());
             HubError::Request(error.to_string().replace(&folder, ""))

@@ -4,4 +4,4 @@ import type { Event } from "./Event";
 /**
  * Something the window should know.
  */
-export type DesktopEvent = { "type": "engine", event: Event, } | { "type": "engine_started", pid: number, } | { "type": "engine_exited", message: string, code: number | null, signal: number | null, expected: boolean, } | { "type": "notice", message: string, };
+export type DesktopEvent = { "type": "engine", event: Event, } | { "type": "engine_started", pid: number, } | { "type": "engine_exited", message: string, code: number | null, signal: number | null, expected: boolean, } | { "type": "notice", message: string, } | { "type": "close_asked" } | { "type": "window_shown" };

@@ -1,6 +1,7 @@
 // What the window asks about the Hub, downloads and the models on this machine.
 import type { Checked } from '../bindings/Checked';
 import type { DownloadList } from '../bindings/DownloadList';
+import type { MemorySettings } from '../bindings/MemorySettings';
 import type { RepositoryView } from '../bindings/RepositoryView';
 import type { SearchResult } from '../bindings/SearchResult';
 import type { Suggestion } from '../bindings/Suggestion';
@@ -14,8 +15,8 @@ export interface HubApi {
   repository(repo: string): Promise<RepositoryView>;
   /** The repository's card as plain text. */
   card(repo: string): Promise<string>;
-  /** How a variant would run here, from its headers alone. */
-  judge(repo: string, label: string): Promise<Verdict>;
+  /** How a variant would run here with these settings, from its headers alone. */
+  judge(repo: string, label: string, memory: MemorySettings, threads: number | null): Promise<Verdict>;
 
   add(repo: string, label: string): Promise<number>;
   downloads(): Promise<DownloadList>;
@@ -28,6 +29,8 @@ export interface HubApi {
   limit(bytesPerSecond: number | null): Promise<void>;
   /** Empty forgets it. */
   setToken(token: string): Promise<void>;
+  /** Lets the person unlock the keyring that holds it. */
+  unlockToken(): Promise<void>;
 
   /** A native dialog; null if it was closed without a choice. */
   addFolder(): Promise<string | null>;

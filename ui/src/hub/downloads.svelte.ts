@@ -73,6 +73,10 @@ export class DownloadsState {
     return this.#act(() => this.#api.setToken(token));
   }
 
+  unlockToken(): Promise<void> {
+    return this.#act(() => this.#api.unlockToken());
+  }
+
   async #act(action: () => Promise<unknown>): Promise<void> {
     try {
       await action();

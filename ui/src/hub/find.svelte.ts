@@ -1,8 +1,10 @@
 import type { RepositoryView } from '../bindings/RepositoryView';
 import type { SearchResult } from '../bindings/SearchResult';
 import type { Suggestion } from '../bindings/Suggestion';
+import type { VariantView } from '../bindings/VariantView';
 import type { Verdict } from '../bindings/Verdict';
 import { sentence } from '../sentence';
+import type { SettingsState } from '../state/settings.svelte';
 import type { HubApi } from './api';
 
 export interface Judged {
@@ -27,11 +29,13 @@ export class FindState {
   failure = $state<string | null>(null);
 
   readonly #api: HubApi;
+  readonly #settings: SettingsState;
   /** Answers to earlier questions are not shown. */
   #question = 0;
 
-  constructor(api: HubApi) {
+  constructor(api: HubApi, settings: SettingsState) {
     this.#api = api;
+    this.#settings = settings;
   }
 
   async begin(): Promise<void> {
@@ -100,19 +104,27 @@ export class FindState {
     this.failure = null;
   }
 
-  async judge(label: string): Promise<Verdict | null> {
+  /** With the settings that the model would be loaded with. */
+  async judge(variant: VariantView): Promise<Verdict | null> {
+    const { label, path } = variant;
     const repo = this.repo;
     if (repo === null) return null;
-    this.judged[label] = null;
+    // An earlier verdict stays until the new one is here, so that nothing jumps.
+    if (!this.judged[label]?.verdict) this.judged[label] = null;
     const question = this.#question;
     let judged: Judged;
     try {
-      judged = { verdict: await this.#api.judge(repo, label), failure: null };
+      judged = { verdict: await this.#ask(repo, label, path), failure: null };
     } catch (error) {
       judged = { verdict: null, failure: sentence(error) };
     }
     if (question === this.#question) this.judged[label] = judged;
     return judged.verdict;
+  }
+
+  #ask(repo: string, label: string, path: string): Promise<Verdict> {
+    const { threads } = this.#settings.value;
+    return this.#api.judge(repo, label, this.#settings.memoryFor(path), threads);
   }
 
   #close(): void {

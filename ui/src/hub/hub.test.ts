@@ -58,11 +58,20 @@ test('from the search to a judged and fetched model', async () => {
   await click('variant-judge');
   expect(at('verdict').dataset['fit']).toBe('with_disk');
   expect(at('verdict-speed').textContent).toBe('about 9.3 tokens/s (estimate)');
+  expect(at('verdict-assumed').textContent).toContain('what is free now');
+  expect(at('verdict-assumed').textContent).toContain('18.6 GiB/s and disk at 1.86 GiB/s');
+  await fireEvent.change(at('limit-experts'), { target: { value: '3' } });
+  await settle();
+  expect(hub.asked.at(-1)).toBe(`judge ${repo} Q4_K_M 3`);
+  expect(state.settings.memoryFor('/cache/Model-80B-Q4_K_M.gguf').cached_experts_per_layer).toBe(3);
+  await fireEvent.change(at('limit-experts'), { target: { value: '' } });
+  await settle();
+  expect(hub.asked.at(-1)).toBe(`judge ${repo} Q4_K_M`);
   await click('variant-download');
   expect(hub.asked).toContain(`add ${repo} Q4_K_M`);
   expect(at('variant-download')).toHaveProperty('disabled', true);
   expect(at('download-numbers').textContent).toContain('24 min 0 s left');
-  expect(state.settings.value.speeds['/cache/Model-80B-Q4_K_M.gguf']?.estimate).toBe(9.25);
+  expect(state.settings.speed('/cache/Model-80B-Q4_K_M.gguf').estimate).toBe(9.25);
 });
 
 test('a download is paused, resumed, and deleted only after a question', async () => {
@@ -149,4 +158,25 @@ test('a model of the cache is verified and deleted; the estimate stands beside t
 
 test('times are read at a glance', () => {
   expect([12, 200, 3600, 7500].map(timeLeft)).toEqual(['12 s', '3 min 20 s', '1 h 0 min', '2 h 5 min']);
+});
+
+test('the place of the access token is told, and a locked keyring can be opened', async () => {
+  hub.token = { place: 'locked_keyring' };
+  await settle(4000);
+  await click('tab-find');
+  expect(at('token-place').textContent).toContain('locked');
+  await click('token-unlock');
+  expect(hub.asked).toContain('unlock');
+  expect(at('token-place').textContent).toBe('Kept in the keyring of your system.');
+  hub.token = { place: 'variable', name: 'HF_TOKEN' };
+  await settle(4000);
+  expect(at('token-place').textContent).toContain('HF_TOKEN');
+  expect(screen.queryByTestId('token-field')).toBeNull();
+});
+
+test('a new revision of a model is as fast as the one before', () => {
+  const path = (commit: string) => `/hub/models--a--b/snapshots/${commit.repeat(40)}/b-Q4_K_M.gguf`;
+  state.settings.setSpeed(path('1'), { measured: 12 });
+  expect(state.settings.speed(path('2'))).toEqual({ estimate: null, measured: 12 });
+  expect(state.settings.speed('/hub/other.gguf').measured).toBeNull();
 });

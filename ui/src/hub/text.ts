@@ -1,6 +1,8 @@
 // Texts of the Models page that speak of the Hub and of downloads.
 import type { Fit } from '../bindings/Fit';
 import type { Phase } from '../bindings/Phase';
+import type { TokenPlace } from '../bindings/TokenPlace';
+import type { Verdict } from '../bindings/Verdict';
 import * as format from '../format';
 
 const fits: Record<Fit, string> = {
@@ -14,6 +16,27 @@ export function timeLeft(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   if (minutes >= 60) return `${format.number(Math.floor(minutes / 60))} h ${minutes % 60} min`;
   return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+/** What a verdict rests on, in one line. */
+function assumed({ placement, bandwidth }: Verdict): string {
+  const { settings, context, tiers } = placement;
+  const origin = (own: unknown, automatic: string) => (own === null ? automatic : 'your limit');
+  const budget = tiers.find((use) => use.tier === 'ram')?.budget ?? 0;
+  const parts = [
+    `a RAM budget of ${format.bytes(budget)} (${origin(settings.ram_budget, 'what is free now')})`,
+    `${format.tokens(context)} of context (${origin(settings.context, 'automatic')})`,
+  ];
+  if (placement.experts_total > 0) {
+    parts.push(`experts per layer: ${origin(settings.cached_experts_per_layer, 'as many as fit')}`);
+  }
+  if (bandwidth !== null) {
+    const { memory, disk } = bandwidth;
+    parts.push(
+      `memory read at ${format.byteRate(memory)} and disk at ${format.byteRate(disk)}, as measured here`,
+    );
+  }
+  return `Assumed: ${parts.join('; ')}; routing as published for such models.`;
 }
 
 export const hubText = {
@@ -63,6 +86,13 @@ export const hubText = {
     context: (tokens: number) => `up to ${format.tokens(tokens)} of context`,
     estimate: (speed: number) => `about ${format.rate(speed)} (estimate)`,
     measured: (speed: number) => `${format.rate(speed)} measured`,
+    assumed,
+    limits: 'Judge with other limits',
+    limitsHelp: 'Empty is automatic. The model is loaded with these limits once it is here.',
+    ramBudget: (unit: string) => `RAM budget (${unit})`,
+    expertSlots: 'Experts per layer',
+    contextTokens: 'Context (tokens)',
+    automatic: (value: string) => `automatic: ${value}`,
     parts: 'Memory by part',
     tier: { vram: 'VRAM', ram: 'RAM', disk: 'Disk' },
     total: 'Total',
@@ -113,12 +143,27 @@ export const hubText = {
 
   token: {
     title: 'Access token',
-    help: 'Needed for models whose terms you accepted on huggingface.co. It is kept where Hugging Face’s own tools keep it, readable by you only.',
+    help: 'Needed for models whose terms you accepted on huggingface.co. It is kept in the keyring of your system; where none answers, in the file of Hugging Face’s own tools, readable by you only.',
     hint: 'hf_…',
     save: 'Save',
     forget: 'Forget it',
-    have: 'A token is set.',
-    none: 'No token is set.',
+    saving: 'Saving…',
+    unlock: 'Unlock…',
+    place(place: TokenPlace): string {
+      switch (place.place) {
+        case 'nowhere':
+          return 'None is set.';
+        case 'variable':
+          return `Taken from the variable ${place.name}.`;
+        case 'keyring':
+          return 'Kept in the keyring of your system.';
+        case 'locked_keyring':
+          return 'In the keyring of your system, which is locked.';
+        case 'file':
+          return `Kept in the file ${place.path}.`;
+      }
+    },
+    variable: (name: string) => `To use another token, unset ${name} and start Moestro again.`,
   },
 
   library: {

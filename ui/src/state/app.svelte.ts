@@ -1,5 +1,6 @@
 import { createContext } from 'svelte';
 import type { Api } from '../api';
+import type { CloseChoice } from '../bindings/CloseChoice';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
 import type { GenerationStats } from '../bindings/GenerationStats';
 import { sentence } from '../sentence';
@@ -32,8 +33,13 @@ export class AppState {
   readonly find: FindState;
   readonly downloads: DownloadsState;
 
+  /** The person closed the window while downloads run, and is asked about them. */
+  closing = $state(false);
+
   readonly #api: Api;
   #began = false;
+  /** A model was unloaded to leave its memory to others while there is no window. */
+  #slept = false;
 
   constructor(api: Api, hub: HubApi, storage: Storage) {
     this.#api = api;
@@ -46,7 +52,7 @@ export class AppState {
     });
     this.chat = new ChatState(this.engine, this.settings, storage);
     this.hub = hub;
-    this.find = new FindState(hub);
+    this.find = new FindState(hub, this.settings);
     this.downloads = new DownloadsState(hub, () => {
       void this.library.refresh();
       void this.find.refresh();
@@ -66,6 +72,8 @@ export class AppState {
   }
 
   receive(event: DesktopEvent): void {
+    if (event.type === 'close_asked') this.closing = true;
+    if (event.type === 'window_shown') this.#wake();
     this.engine.receive(event);
     this.model.receive(event);
     this.memory.receive(event);
@@ -87,6 +95,26 @@ export class AppState {
   async unload(): Promise<void> {
     await this.chat.stop();
     await this.model.unload();
+  }
+
+  /** The person's answer to `closing`. */
+  async close(choice: CloseChoice): Promise<void> {
+    this.closing = false;
+    if (choice !== 'stay') this.chat.keepNow();
+    if (choice === 'background') {
+      this.#slept = this.model.phase === 'loaded';
+      await this.unload();
+    }
+    try {
+      await this.#api.closeWindow(choice);
+    } catch (error) {
+      this.engine.notice(sentence(error));
+    }
+  }
+
+  #wake(): void {
+    if (this.#slept && this.model.phase === 'none') void this.model.loadAgain();
+    this.#slept = false;
   }
 
   /** The person's way out after the engine stopped. */

@@ -49,6 +49,11 @@ export function freshSettings(): Settings {
   };
 }
 
+/** A path in the Hugging Face cache without its commit: a new one is the same model. */
+function anyRevision(path: string): string {
+  return path.replace(/\/snapshots\/[0-9a-f]{40}(?=\/|$)/, '/snapshots/*');
+}
+
 const SAVE_DELAY_MS = 300;
 
 /** The person's settings; every change is saved shortly after. */
@@ -95,10 +100,14 @@ export class SettingsState {
     this.#save.call();
   }
 
+  /** How fast a model should be, and was. */
+  speed(path: string): ModelSpeed {
+    return this.value.speeds[anyRevision(path)] ?? { estimate: null, measured: null };
+  }
+
   /** Notes how fast a model should be, or was. */
   setSpeed(path: string, speed: Partial<ModelSpeed>): void {
-    const known = this.value.speeds[path] ?? { estimate: null, measured: null };
-    this.value.speeds[path] = { ...known, ...speed };
+    this.value.speeds[anyRevision(path)] = { ...this.speed(path), ...speed };
     this.#save.call();
   }
 

@@ -1,9 +1,11 @@
 import type { Checked } from '../bindings/Checked';
 import type { DownloadList } from '../bindings/DownloadList';
 import type { JobView } from '../bindings/JobView';
+import type { MemorySettings } from '../bindings/MemorySettings';
 import type { RepositoryView } from '../bindings/RepositoryView';
 import type { SearchResult } from '../bindings/SearchResult';
 import type { Suggestion } from '../bindings/Suggestion';
+import type { TokenPlace } from '../bindings/TokenPlace';
 import type { Verdict } from '../bindings/Verdict';
 import type { HubApi } from '../hub/api';
 import { info, placement } from './recorded';
@@ -44,7 +46,7 @@ export function job(patch: Partial<JobView> = {}): JobView {
 export class RecordedHub implements HubApi {
   readonly asked: string[] = [];
   jobs: JobView[] = [];
-  token = false;
+  token: TokenPlace = { place: 'nowhere' };
   /** When set, every question is refused with it. */
   refusal: string | null = null;
   verdict: Verdict = {
@@ -54,6 +56,7 @@ export class RecordedHub implements HubApi {
     longest_context: 65_536,
     tokens_per_second: 9.25,
     hit_rate: 0.7,
+    bandwidth: { memory: 20e9, disk: 2e9 },
   };
 
   async #ask<T>(question: string, answer: T): Promise<T> {
@@ -103,8 +106,10 @@ export class RecordedHub implements HubApi {
   card(name: string): Promise<string> {
     return this.#ask(`card ${name}`, '# A model\n\nIt is large.');
   }
-  judge(name: string, label: string): Promise<Verdict> {
-    return this.#ask(`judge ${name} ${label}`, this.verdict);
+  judge(name: string, label: string, memory: MemorySettings): Promise<Verdict> {
+    const limits = [memory.ram_budget, memory.cached_experts_per_layer, memory.context];
+    const set = limits.filter((limit) => limit !== null);
+    return this.#ask([`judge ${name} ${label}`, ...set].join(' '), this.verdict);
   }
 
   add(name: string, label: string): Promise<number> {
@@ -135,8 +140,12 @@ export class RecordedHub implements HubApi {
     return this.#ask(`limit ${bytesPerSecond}`, undefined);
   }
   setToken(token: string): Promise<void> {
-    this.token = token !== '';
+    this.token = { place: token === '' ? 'nowhere' : 'keyring' };
     return this.#ask(`token ${token}`, undefined);
+  }
+  unlockToken(): Promise<void> {
+    this.token = { place: 'keyring' };
+    return this.#ask('unlock', undefined);
   }
 
   addFolder(): Promise<string | null> {

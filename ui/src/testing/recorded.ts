@@ -1,4 +1,5 @@
 import type { Api } from '../api';
+import type { CloseChoice } from '../bindings/CloseChoice';
 import type { Command } from '../bindings/Command';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
 import type { Event } from '../bindings/Event';
@@ -34,6 +35,7 @@ export class Recorder implements Api {
     },
   ];
   chosen: string | null = null;
+  readonly closed: CloseChoice[] = [];
   /** When set, `send` rejects with it. */
   refusal: string | null = null;
   /** What starting the engine leads to, before `startEngine` resolves. */
@@ -65,6 +67,10 @@ export class Recorder implements Api {
   }
   async forgetModel(path: string): Promise<void> {
     this.models = this.models.filter((entry) => entry.path !== path);
+  }
+
+  async closeWindow(choice: CloseChoice): Promise<void> {
+    this.closed.push(choice);
   }
 
   play(event: DesktopEvent): void {

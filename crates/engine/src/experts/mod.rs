@@ -41,6 +41,7 @@ use crate::weights::LayerExperts;
 
 pub use self::forecast::Forecaster;
 pub use self::layer::ExpertCounters;
+pub use self::reader::THREADS as READING_THREADS;
 
 /// Decoded tokens whose depths are kept for predictions.
 const REMEMBERED: usize = 512;

@@ -15,6 +15,12 @@ use crate::protocol::{GpuInfo, Hardware};
 /// Reads the machine once. RAM that this process holds counts as available,
 /// because it is ours to use again.
 pub fn probe() -> Hardware {
+    probe_instead_of(std::process::id())
+}
+
+/// Reads the machine as if the process `pid` had ended: a model that is loaded
+/// there makes room for the next one.
+pub fn probe_instead_of(pid: u32) -> Hardware {
     let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let system = System::new_with_specifics(what).ok();
     let (total, available) = memory::total_and_available();
@@ -32,7 +38,7 @@ pub fn probe() -> Hardware {
         cpu_features: cpu_features(),
         kernels: Compute::new(1).isa().to_string(),
         ram_total: total,
-        ram_available: (available + process_bytes()).min(total),
+        ram_available: (available + resident_bytes(pid)).min(total),
         gpus,
         gpu_note,
     }
@@ -45,7 +51,12 @@ pub fn ram_available() -> u64 {
 
 /// Resident bytes of this process.
 pub fn process_bytes() -> u64 {
-    let pid = Pid::from_u32(std::process::id());
+    resident_bytes(std::process::id())
+}
+
+/// Resident bytes of the process `pid`; 0 if there is none.
+fn resident_bytes(pid: u32) -> u64 {
+    let pid = Pid::from_u32(pid);
     let Ok(mut system) = System::new() else {
         return 0;
     };

@@ -107,8 +107,9 @@ fn activation_bytes(b: &Blueprint) -> u64 {
     let feed_forward = |f: &FeedForward| match f {
         FeedForward::Dense { intermediate } => b.hidden + intermediate,
         FeedForward::Experts(m) => {
-            let per_choice = 2 * b.hidden + m.intermediate;
-            m.experts + m.experts_per_token * per_choice + 2 * b.hidden
+            // Outputs of all choices are summed at the end; what is inside an expert
+            // lives no longer than its tile.
+            m.experts + m.experts_per_token * b.hidden + 2 * b.hidden
         }
     };
     let widest = b

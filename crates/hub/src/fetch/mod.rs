@@ -243,7 +243,7 @@ impl Fetcher {
     ) -> Result<RemoteFile<'a>> {
         Ok(RemoteFile {
             client: &self.client,
-            token: self.environment.token.as_deref(),
+            token: self.environment.token.text(),
             url: client::file_url(&self.environment.endpoint, repo, commit, &file.path)?,
             name: format!("{repo}/{}", file.path),
             page: format!("{}/{repo}", self.environment.endpoint),

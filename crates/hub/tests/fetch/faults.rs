@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use moestro_hub::{Options, Phase, Progress, Stop};
 
-use super::support::{Answer, FaultServer, git_blob, noise};
+use super::support::{Answer, FaultServer, environment, git_blob, noise};
 use super::{Bench, MIB, PATH, described, fetcher};
 
 #[test]
@@ -212,8 +212,8 @@ fn an_address_that_expires_is_asked_for_again_and_gets_no_token() {
             _ => Answer::Good,
         }
     });
-    let mut environment = bench.fetcher().environment;
-    environment.token = Some("hf_secret".into());
+    let (endpoint, cache) = (bench.server.endpoint(), bench.cache.path());
+    let environment = environment(&endpoint, cache, &[("HF_TOKEN", "hf_secret")]);
     let mut options = super::hasty();
     options.connections = 1;
     let fetcher = moestro_hub::Fetcher::new(environment, options).unwrap();

@@ -11,9 +11,7 @@ mod processes;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use moestro_hub::{
-    Commit, Digest, Environment, Fetcher, HubError, Options, Progress, RepoFile, RepoId, Stop,
-};
+use moestro_hub::{Commit, Digest, Fetcher, HubError, Options, Progress, RepoFile, RepoId, Stop};
 use support::{FaultServer, sha256};
 
 const MIB: usize = 1 << 20;
@@ -37,14 +35,7 @@ fn hasty() -> Options {
 }
 
 fn fetcher(endpoint: &str, cache: &Path, options: Options) -> Fetcher {
-    let environment = Environment {
-        endpoint: endpoint.into(),
-        home: cache.into(),
-        cache: cache.into(),
-        token: None,
-        offline: false,
-    };
-    Fetcher::new(environment, options).unwrap()
+    Fetcher::new(support::environment(endpoint, cache, &[]), options).unwrap()
 }
 
 fn file(bytes: &[u8]) -> RepoFile {

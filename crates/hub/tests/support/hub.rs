@@ -59,13 +59,7 @@ impl TestHub {
     }
 
     pub fn environment(&self) -> Environment {
-        Environment {
-            endpoint: self.server.endpoint(),
-            home: self.cache.path().into(),
-            cache: self.cache.path().into(),
-            token: None,
-            offline: false,
-        }
+        super::environment(&self.server.endpoint(), self.cache.path(), &[])
     }
 
     pub fn hub(&self) -> Hub {

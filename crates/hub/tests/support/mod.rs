@@ -6,7 +6,9 @@ pub mod hub;
 mod request;
 pub mod server;
 
-use moestro_hub::Digest;
+use std::path::Path;
+
+use moestro_hub::{Digest, Environment};
 use sha2::Digest as _;
 
 pub use request::Request;
@@ -28,6 +30,20 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// This server, this cache, and `more` variables; nothing of the process's own.
+pub fn environment(endpoint: &str, cache: &Path, more: &[(&str, &str)]) -> Environment {
+    let cache = cache.to_str().unwrap();
+    let usual = [
+        ("HF_ENDPOINT", endpoint),
+        ("HF_HOME", cache),
+        ("HF_HUB_CACHE", cache),
+    ];
+    Environment::from_variables(&|name| {
+        let mut all = more.iter().chain(&usual);
+        Some(all.find(|(key, _)| *key == name)?.1.to_string())
+    })
 }
 
 /// The checksum of a large file.

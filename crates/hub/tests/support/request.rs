@@ -8,6 +8,8 @@ pub struct Request {
     pub method: String,
     /// With the query.
     pub path: String,
+    /// The server that a proxy is asked to reach, such as `hub.example`.
+    pub proxied: Option<String>,
     pub headers: Vec<(String, String)>,
 }
 
@@ -17,7 +19,17 @@ impl Request {
         let mut line = String::new();
         from.read_line(&mut line).ok().filter(|n| *n > 0)?;
         let mut parts = line.split_whitespace();
-        let (method, path) = (parts.next()?.into(), parts.next()?.into());
+        let (method, target) = (parts.next()?.to_string(), parts.next()?);
+        // To a proxy go whole addresses, or only the server's for encrypted ones.
+        let (proxied, path) = match target.strip_prefix("http://") {
+            Some(address) => {
+                let slash = address.find('/').unwrap_or(address.len());
+                (Some(address[..slash].to_string()), &address[slash..])
+            }
+            None if method == "CONNECT" => (Some(target.to_string()), ""),
+            None => (None, target),
+        };
+        let path = path.to_string();
         let mut headers = Vec::new();
         loop {
             let mut line = String::new();
@@ -30,6 +42,7 @@ impl Request {
         let request = Request {
             method,
             path,
+            proxied,
             headers,
         };
         if let Some(length) = request.header("content-length") {
