@@ -24,9 +24,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "moestro-residency",
         ],
     ),
+    ("moestro-server", &["moestro-engine", "moestro-text"]),
     (
         "moestro-cli",
         &[
+            "moestro-server",
             "moestro-engine",
             "moestro-hub",
             "moestro-kernels",
@@ -51,8 +53,15 @@ const LAYERS: &[(&str, &[&str])] = &[
 const WINDOW_LIBRARIES: &[&str] = &["tauri", "wry", "tao", "gtk", "webkit2gtk"];
 
 /// Libraries that speak HTTP, each with the one crate that may name it: only
-/// `moestro-hub` fetches.
-const HTTP_LIBRARIES: &[(&str, &str)] = &[("reqwest", "moestro-hub"), ("hf-hub", "moestro-hub")];
+/// `moestro-hub` fetches, only `moestro-server` serves.
+const HTTP_LIBRARIES: &[(&str, &str)] = &[
+    ("reqwest", "moestro-hub"),
+    ("hf-hub", "moestro-hub"),
+    ("axum", "moestro-server"),
+    ("axum-core", "moestro-server"),
+    ("hyper", "moestro-server"),
+    ("hyper-util", "moestro-server"),
+];
 
 /// Files outside `crates/kernels` that may contain `unsafe`.
 const UNSAFE_ALLOWED: &[&str] = &["crates/checkpoint/tests/support/bounds.rs"];
@@ -195,7 +204,7 @@ fn only_the_desktop_knows_the_window() {
 }
 
 #[test]
-fn only_the_hub_fetches_over_http() {
+fn only_the_hub_fetches_and_only_the_server_serves() {
     for package in packages() {
         for (library, owner) in HTTP_LIBRARIES {
             assert!(

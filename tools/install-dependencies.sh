@@ -10,7 +10,7 @@ readonly min_rust=1.95 min_node=20.19
 packages=(build-essential pkg-config libwebkit2gtk-4.1-dev libgl1-mesa-dri fonts-dejavu-core)
 case "${1-}" in
 run) ;;
-test) packages+=(webkit2gtk-driver xvfb dbus gnome-keyring) ;;
+test) packages+=(webkit2gtk-driver xvfb dbus gnome-keyring python3 python3-venv) ;;
 *)
     echo "usage: $0 run|test" >&2
     exit 2

@@ -179,6 +179,7 @@ mod tests {
             id: 1,
             text: "x".into(),
             tokens: 1,
+            logprobs: None,
         }));
         stream.publish(engine(Event::Unloaded { id: 2 }));
         stream.publish(unloaded.clone());

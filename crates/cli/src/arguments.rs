@@ -15,6 +15,7 @@ use crate::profile::Profile;
 use crate::pull::Pull;
 use crate::replay::Replay;
 use crate::search::Search;
+use crate::serve::Serve;
 use crate::size::parse_size;
 use crate::synthesize::Synthesize;
 
@@ -39,6 +40,8 @@ pub enum Verb {
     /// Measure prefill and decode speed beside the memory bandwidth
     #[command(visible_alias = "bench")]
     Benchmark(Benchmark),
+    /// Serve the model over HTTP, for clients of OpenAI's and Anthropic's APIs
+    Serve(Serve),
     /// Fetch a model from the Hugging Face Hub
     Pull(Pull),
     /// List, verify or remove the models on this machine
@@ -246,7 +249,7 @@ impl ModelArguments {
     }
 }
 
-fn progress(path: &Path) -> impl FnMut(LoadStage, u64, u64) + use<> {
+pub fn progress(path: &Path) -> impl FnMut(LoadStage, u64, u64) + use<> {
     use std::io::IsTerminal;
     let name = path
         .file_name()

@@ -55,15 +55,14 @@ fn request(a: &Generate, text: String) -> GenerateRequest {
         Prompt::Raw { text }
     } else {
         let system = a.system.iter().map(|s| Message::new("system", s));
-        Prompt::Chat {
-            messages: system.chain([Message::new("user", text)]).collect(),
-        }
+        Prompt::chat(system.chain([Message::new("user", text)]).collect())
     };
     GenerateRequest {
         prompt,
         sampling: a.sampling(),
         max_tokens: a.max_tokens,
         stop: a.stop.clone(),
+        ..GenerateRequest::default()
     }
 }
 

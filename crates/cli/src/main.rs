@@ -13,6 +13,7 @@ mod profile;
 mod pull;
 mod replay;
 mod search;
+mod serve;
 mod size;
 mod synthesize;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Verb::Perplexity(a) => perplexity::run(&a),
         Verb::Plan(a) => plan::run(&a),
         Verb::Benchmark(a) => benchmark::run(&a),
+        Verb::Serve(a) => serve::run(&a),
         Verb::Pull(a) => pull::run(&a),
         Verb::Models(a) => models::run(&a),
         Verb::Search(a) => search::run(&a),

@@ -88,12 +88,10 @@ pub fn run(a: &Profile) -> Result<()> {
 
 fn answer(engine: &mut Engine, prompt: &str, max_tokens: usize) -> Result<()> {
     let request = GenerateRequest {
-        prompt: Prompt::Chat {
-            messages: vec![Message::new("user", prompt)],
-        },
+        prompt: Prompt::chat(vec![Message::new("user", prompt)]),
         sampling: Default::default(),
         max_tokens: Some(max_tokens),
-        stop: Vec::new(),
+        ..GenerateRequest::default()
     };
     let mut session = engine.session();
     let mut answer = Generation::new(engine, &mut session, &request)?;

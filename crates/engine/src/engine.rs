@@ -16,7 +16,7 @@ use crate::experts::Experts;
 use crate::forecast::{self, Pace};
 use crate::hardware;
 use crate::layers::Context;
-use crate::model::{Logits, Model};
+use crate::model::{Logits, Model, Part};
 use crate::placement::{self, ModelSizes, PREFILL_CHUNK, place};
 use crate::precision::Precision;
 use crate::protocol::{
@@ -251,7 +251,7 @@ impl Engine {
         let (model, experts) = (&self.model, &mut self.experts);
         let (start, before) = (Instant::now(), experts.step_seconds());
         let logits = session.advance(tokens, |state| {
-            model.forward(cx, tokens, state, experts, wanted)
+            model.forward(cx, &mut [Part { tokens, state }], experts, wanted)
         })?;
         if tokens.len() == 1 {
             let seconds = start.elapsed().as_secs_f64();
@@ -276,13 +276,23 @@ impl Engine {
         };
         let (model, experts) = (&self.model, &mut self.experts);
         Session::advance_together(sessions, tokens, |states| {
-            model.forward_together(cx, tokens, states, experts)
+            let mut parts: Vec<Part> = states
+                .iter_mut()
+                .zip(tokens.chunks(1))
+                .map(|(state, tokens)| Part { tokens, state })
+                .collect();
+            model.forward(cx, &mut parts, experts, Logits::Last)
         })
     }
 
-    /// Bytes of state that a session of `tokens` tokens takes.
+    /// Bytes that the placement keeps for all sessions together.
+    pub fn sessions_room(&self) -> u64 {
+        self.sizes.state_bytes(self.placement.context)
+    }
+
+    /// Bytes of state that a session of `tokens` tokens takes with one snapshot.
     pub fn session_bytes(&self, tokens: usize) -> u64 {
-        self.sizes.state_bytes(tokens)
+        self.sizes.session_bytes(tokens)
     }
 
     /// Logits of every position of a text that stands alone. `each` gets the
@@ -299,9 +309,13 @@ impl Engine {
         };
         let mut state = State::new(&self.model.blueprint, self.precision.kv());
         for (i, chunk) in tokens.chunks(PREFILL_CHUNK).enumerate() {
-            let logits =
-                self.model
-                    .forward(cx, chunk, &mut state, &mut self.experts, Logits::All)?;
+            let part = Part {
+                tokens: chunk,
+                state: &mut state,
+            };
+            let logits = self
+                .model
+                .forward(cx, &mut [part], &mut self.experts, Logits::All)?;
             each(i * PREFILL_CHUNK, &logits)?;
         }
         Ok(())

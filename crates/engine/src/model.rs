@@ -7,7 +7,7 @@ use moestro_kernels as kernels;
 use crate::blueprint::{Blueprint, FeedForward};
 use crate::error::{EngineError, Result};
 use crate::experts::Experts;
-use crate::layers::{Block, Context};
+use crate::layers::{Block, Context, Run};
 use crate::ops;
 use crate::state::State;
 use crate::weights::{Loader, Weight};
@@ -25,8 +25,15 @@ pub struct Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logits {
     None,
+    /// The last of each session.
     Last,
     All,
+}
+
+/// What one session adds to a step.
+pub struct Part<'a> {
+    pub tokens: &'a [u32],
+    pub state: &'a mut State,
 }
 
 impl Model {
@@ -54,25 +61,37 @@ impl Model {
         })
     }
 
-    /// Continues `state` by `tokens` and returns logits `[wanted, vocabulary]`.
+    /// Continues the state of each part by its tokens and returns logits `[wanted,
+    /// vocabulary]`, part after part. Each weight is read once for all of them, and
+    /// no part's result depends on the others.
     ///
-    /// After an error the state is neither before nor behind the tokens: the
-    /// caller has to restore a snapshot.
+    /// After an error the states are neither before nor behind the tokens: the
+    /// caller has to restore snapshots.
     pub fn forward(
         &self,
         cx: Context,
-        tokens: &[u32],
-        state: &mut State,
+        parts: &mut [Part],
         experts: &mut Experts,
         wanted: Logits,
     ) -> Result<Tensor> {
         let b = &self.blueprint;
-        let mut x = self.embed(cx, tokens)?;
-        for (block, state_of_layer) in self.blocks.iter().zip(&mut state.layers) {
+        let tokens: Vec<u32> = parts.iter().flat_map(|p| p.tokens).copied().collect();
+        let mut x = self.embed(cx, &tokens)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
             cx.cancel.check()?;
-            x = block.forward(cx, &x, state_of_layer, experts, state.position)?;
+            let mut runs: Vec<Run> = parts
+                .iter_mut()
+                .map(|part| Run {
+                    tokens: part.tokens.len(),
+                    position: part.state.position,
+                    state: &mut part.state.layers[layer],
+                })
+                .collect();
+            x = block.forward(cx, &x, &mut runs, experts)?;
         }
-        state.position += tokens.len();
+        for part in parts.iter_mut() {
+            part.state.position += part.tokens.len();
+        }
         let x = match wanted {
             Logits::None => {
                 return Ok(Tensor::zeros(
@@ -81,35 +100,10 @@ impl Model {
                     &Device::Cpu,
                 )?);
             }
-            Logits::Last => x.narrow(0, tokens.len() - 1, 1)?,
-            Logits::All => x,
+            // One token each is all there is.
+            Logits::Last if tokens.len() > parts.len() => last_rows(&x, parts)?,
+            Logits::Last | Logits::All => x,
         };
-        self.logits(cx, &x)
-    }
-
-    /// Continues each of `states` by one of `tokens`; returns logits `[states,
-    /// vocabulary]`. Each expert is read and computed once for all of them.
-    ///
-    /// After an error every state is as after one of [`Model::forward`].
-    pub fn forward_together(
-        &self,
-        cx: Context,
-        tokens: &[u32],
-        states: &mut [&mut State],
-        experts: &mut Experts,
-    ) -> Result<Tensor> {
-        let mut x = self.embed(cx, tokens)?;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            cx.cancel.check()?;
-            let mut mixed = Vec::with_capacity(states.len());
-            for (i, state) in states.iter_mut().enumerate() {
-                let position = state.position;
-                let row = x.narrow(0, i, 1)?.contiguous()?;
-                mixed.push(block.mix(cx, &row, &mut state.layers[layer], position)?);
-            }
-            x = block.feed_forward(cx, &Tensor::cat(&mixed, 0)?, experts)?;
-        }
-        states.iter_mut().for_each(|s| s.position += 1);
         self.logits(cx, &x)
     }
 
@@ -133,6 +127,16 @@ impl Model {
         let head = self.head.as_ref().unwrap_or(&self.embeddings);
         ops::linear(cx.compute, head.matrix(), &x)
     }
+}
+
+fn last_rows(x: &Tensor, parts: &[Part]) -> Result<Tensor> {
+    let mut end = 0;
+    let mut rows = Vec::with_capacity(parts.len());
+    for part in parts {
+        end += part.tokens.len();
+        rows.push(x.narrow(0, end - 1, 1)?);
+    }
+    Ok(Tensor::cat(&rows, 0)?)
 }
 
 /// Every layer with experts learns the router of the next one.

@@ -42,14 +42,40 @@ impl Session {
     /// Goes back to the longest point shared with `prompt` that leaves at least
     /// its last token to compute. Returns how many tokens are reused.
     pub fn rewind_to(&mut self, prompt: &[u32]) -> usize {
-        let shared = self
-            .tokens
-            .iter()
-            .zip(prompt)
-            .take_while(|(a, b)| a == b)
-            .count();
+        let shared = shared(&self.tokens, prompt);
         self.truncate(shared.min(prompt.len().saturating_sub(1)));
         self.tokens.len()
+    }
+
+    /// How many tokens `prompt` shares with those seen, and how many of them
+    /// [`Session::rewind_to`] would reuse.
+    pub fn shared_with(&self, prompt: &[u32]) -> (usize, usize) {
+        let shared = shared(&self.tokens, prompt);
+        let most = shared.min(prompt.len().saturating_sub(1));
+        if !self.recurrent || most == self.tokens.len() {
+            return (shared, most);
+        }
+        let points = self.snapshots.iter().map(|s| s.position);
+        (shared, points.filter(|p| *p <= most).max().unwrap_or(0))
+    }
+
+    /// A second session that has seen the first `len` tokens of this one; `len` is
+    /// a point that [`Session::shared_with`] named.
+    pub fn fork(&self, len: usize) -> Session {
+        let state = match self.snapshots.iter().find(|s| s.position == len) {
+            Some(snapshot) => self.state.fork(snapshot),
+            None => {
+                let mut end = self.state.snapshot();
+                end.position = len;
+                self.state.fork(&end)
+            }
+        };
+        Session {
+            snapshots: VecDeque::from([state.snapshot()]),
+            state,
+            tokens: self.tokens[..len].to_vec(),
+            recurrent: self.recurrent,
+        }
     }
 
     /// Remembers this point, forgetting the oldest one if there are too many.
@@ -138,6 +164,11 @@ impl Session {
             }
         }
     }
+}
+
+/// How many tokens two texts begin with alike.
+pub fn shared(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -237,6 +268,42 @@ mod tests {
             2,
             "one token is always left to compute"
         );
+    }
+
+    #[test]
+    fn a_fork_goes_its_own_way() {
+        let mut s = Session::new(&blueprint(true), KvFormat::F32);
+        feed(&mut s, &[1, 2]);
+        s.remember();
+        let at_two = memory(&s);
+        feed(&mut s, &[3, 4]);
+        let at_four = memory(&s);
+        assert_eq!(
+            s.shared_with(&[1, 2, 3, 9]),
+            (3, 2),
+            "only points remembered"
+        );
+        let mut fork = s.fork(2);
+        assert_eq!((fork.len(), memory(&fork)), (2, at_two));
+        feed(&mut fork, &[9]);
+        assert_eq!(memory(&s), at_four, "the first is untouched");
+        assert_eq!(
+            fork.rewind_to(&[1, 2, 5]),
+            2,
+            "it can go back to its beginning"
+        );
+
+        assert_eq!(
+            s.shared_with(&[1, 2, 3, 4, 5]),
+            (4, 4),
+            "the end counts as a point"
+        );
+        assert_eq!(memory(&s.fork(4)), at_four);
+
+        let mut plain = Session::new(&blueprint(false), KvFormat::F16);
+        feed(&mut plain, &[1, 2, 3, 4]);
+        assert_eq!(plain.shared_with(&[1, 2, 3, 9]), (3, 3));
+        assert_eq!(plain.fork(3).len(), 3);
     }
 
     #[test]

@@ -97,6 +97,21 @@ impl State {
         self.position = snapshot.position;
     }
 
+    /// A second state at an earlier snapshot of this one.
+    pub fn fork(&self, snapshot: &Snapshot) -> State {
+        let mut recurrent = snapshot.recurrent.iter();
+        let layer = |l: &LayerState| match l {
+            LayerState::Attention(kv) => LayerState::Attention(kv.prefix(snapshot.position)),
+            LayerState::DeltaNet(live) => {
+                LayerState::DeltaNet(recurrent.next().unwrap_or(live).clone())
+            }
+        };
+        State {
+            layers: self.layers.iter().map(layer).collect(),
+            position: snapshot.position,
+        }
+    }
+
     pub fn clear(&mut self) {
         for layer in &mut self.layers {
             match layer {
@@ -163,6 +178,17 @@ impl KvCache {
         self.values.slice()
     }
 
+    /// A copy of the first `positions`.
+    fn prefix(&self, positions: usize) -> KvCache {
+        let step = BLOCK * self.width;
+        let len = positions * self.width;
+        KvCache {
+            width: self.width,
+            keys: self.keys.prefix(len, step),
+            values: self.values.prefix(len, step),
+        }
+    }
+
     fn truncate(&mut self, positions: usize) {
         self.keys.truncate(positions * self.width);
         self.values.truncate(positions * self.width);
@@ -184,6 +210,19 @@ impl Values {
                 reserve(v, rows.len(), step);
                 v.extend_from_slice(rows);
             }
+        }
+    }
+
+    fn prefix(&self, len: usize, step: usize) -> Values {
+        fn copy<T: Clone>(from: &[T], step: usize) -> Vec<T> {
+            let mut to = Vec::new();
+            reserve(&mut to, from.len(), step);
+            to.extend_from_slice(from);
+            to
+        }
+        match self {
+            Values::F16(v) => Values::F16(copy(&v[..len], step)),
+            Values::F32(v) => Values::F32(copy(&v[..len], step)),
         }
     }
 

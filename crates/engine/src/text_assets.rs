@@ -2,13 +2,16 @@
 //! the tokens that end an answer, from either kind of file.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use moestro_checkpoint::{Checkpoint, GgufMetadata, HubFiles, Metadata};
-use moestro_text::{ChatTemplate, GgufVocabulary, Sampling, SpecialTokens, Tokenizer};
+use moestro_text::{
+    ChatTemplate, Constraint, GgufVocabulary, Grammars, Sampling, SpecialTokens, Tokenizer,
+};
 use serde_json::Value;
 
 use crate::error::{EngineError, Result};
+use crate::protocol::Form;
 
 pub struct TextAssets {
     pub tokenizer: Arc<Tokenizer>,
@@ -16,6 +19,8 @@ pub struct TextAssets {
     pub sampling: Sampling,
     /// Any of these ends an answer.
     pub end_tokens: BTreeSet<u32>,
+    /// Made when the first answer needs a form.
+    grammars: OnceLock<Grammars>,
 }
 
 /// End-of-turn markers of the ChatML family, which some files do not list.
@@ -32,6 +37,22 @@ impl TextAssets {
             .filter_map(|m| assets.tokenizer.token_id(m));
         assets.end_tokens.extend(markers);
         Ok(assets)
+    }
+
+    /// Begins an answer of this form.
+    pub fn constraint(&self, form: &Form) -> Result<Constraint> {
+        if self.grammars.get().is_none() {
+            let ends: Vec<u32> = self.end_tokens.iter().copied().collect();
+            let made = Grammars::new(&self.tokenizer, &ends)?;
+            let _ = self.grammars.set(made);
+        }
+        let grammars = self.grammars.get().expect("it was just made");
+        let form = match form {
+            Form::JsonObject => moestro_text::Form::JsonObject,
+            Form::JsonSchema { schema } => moestro_text::Form::JsonSchema(schema.clone()),
+            Form::Lark { grammar } => moestro_text::Form::Lark(grammar.clone()),
+        };
+        Ok(grammars.begin(&form)?)
     }
 }
 
@@ -79,6 +100,7 @@ fn from_hub(hub: &HubFiles) -> Result<TextAssets> {
         template,
         sampling,
         end_tokens,
+        grammars: OnceLock::new(),
     })
 }
 
@@ -123,5 +145,6 @@ fn from_gguf(meta: &GgufMetadata) -> Result<TextAssets> {
         template,
         sampling: Sampling::default(),
         end_tokens,
+        grammars: OnceLock::new(),
     })
 }

@@ -41,13 +41,13 @@ fn answers_equal_the_references() {
     for case in cases {
         let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).unwrap();
         let request = GenerateRequest {
-            prompt: Prompt::Chat { messages },
+            prompt: Prompt::chat(messages),
             sampling: SamplingOverrides {
                 temperature: Some(0.0),
                 ..SamplingOverrides::default()
             },
             max_tokens: Some(64),
-            stop: Vec::new(),
+            ..GenerateRequest::default()
         };
         let mut answer = Generation::new(&engine, &mut session, &request).unwrap();
         assert_eq!(

@@ -53,15 +53,13 @@ fn loaded(memory: MemorySettings) -> (Host, Receiver<Event>) {
 /// A long greedy answer that no end token or stop text cuts short.
 fn long_answer(max_tokens: usize) -> GenerateRequest {
     GenerateRequest {
-        prompt: Prompt::Chat {
-            messages: vec![Message::new("user", "What is 2+2?")],
-        },
+        prompt: Prompt::chat(vec![Message::new("user", "What is 2+2?")]),
         sampling: SamplingOverrides {
             temperature: Some(0.0),
             ..SamplingOverrides::default()
         },
         max_tokens: Some(max_tokens),
-        stop: Vec::new(),
+        ..GenerateRequest::default()
     }
 }
 
@@ -180,21 +178,6 @@ fn a_prompt_is_cancelled_while_it_is_read() {
     });
     host.send(Command::Cancel { id: 2 });
     assert_eq!(finish(&events, 2), (FinishReason::Cancelled, 0));
-}
-
-#[test]
-fn waiting_requests_are_answered_in_turn_and_can_be_cancelled_in_the_queue() {
-    let (host, events) = loaded(MemorySettings::default());
-    for id in 2..5 {
-        host.send(Command::Generate {
-            id,
-            request: long_answer(20),
-        });
-    }
-    host.send(Command::Cancel { id: 3 });
-    assert_eq!(finish(&events, 2).0, FinishReason::MaxTokens);
-    assert_eq!(finish(&events, 3), (FinishReason::Cancelled, 0));
-    assert_eq!(finish(&events, 4).0, FinishReason::MaxTokens);
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub enum TextError {
     )]
     NoUsableLogit,
 
+    /// A schema or grammar that answers should have.
+    #[error("the form asked for cannot be kept: {0}")]
+    Grammar(String),
+
     #[error("drawing a token failed: {0}")]
     Draw(String),
 }

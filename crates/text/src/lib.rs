@@ -7,9 +7,11 @@
 mod byte_level;
 mod error;
 mod gguf;
+mod grammar;
 mod guard;
 mod logits;
 mod message;
+mod reply;
 mod sampler;
 mod sampling;
 mod stops;
@@ -20,7 +22,9 @@ mod tokenizer_json;
 
 pub use error::{Result, TextError};
 pub use gguf::GgufVocabulary;
+pub use grammar::{Constraint, Form, Grammars};
 pub use message::{Message, SpecialTokens, TemplateOptions};
+pub use reply::{Part, ReplyParser};
 pub use sampler::{Choice, Sampler};
 pub use sampling::Sampling;
 pub use stream::{Piece, StreamDecoder};

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Draw};
 
 use crate::error::{Result, TextError};
+use crate::grammar::Constraint;
 use crate::logits::{self, Candidate};
 use crate::sampling::Sampling;
 
@@ -30,8 +31,13 @@ pub struct Sampler {
     candidates: Vec<Candidate>,
     /// How often each token is in the history; all zero between calls.
     counts: Vec<u32>,
-    /// What the penalties changed: tokens and their own logits.
+    /// What bias, penalties and form changed: tokens and their own logits.
     raw: Vec<(u32, f32)>,
+    /// Added to the logits of these tokens.
+    bias: Vec<(u32, f32)>,
+    /// How many of the likeliest tokens to keep for the caller.
+    alternatives: usize,
+    likeliest: Vec<Choice>,
 }
 
 impl Sampler {
@@ -44,7 +50,39 @@ impl Sampler {
             candidates: Vec::new(),
             counts: Vec::new(),
             raw: Vec::new(),
+            bias: Vec::new(),
+            alternatives: 0,
+            likeliest: Vec::new(),
         })
+    }
+
+    /// Adds to the logits of tokens from now on.
+    ///
+    /// Errors: a bias that is not from -100 to 100.
+    pub fn set_bias(&mut self, bias: impl IntoIterator<Item = (u32, f32)>) -> Result<()> {
+        self.bias = bias.into_iter().collect();
+        let wrong = self
+            .bias
+            .iter()
+            .find(|(_, v)| !(-100.0..=100.0).contains(v));
+        match wrong {
+            None => Ok(()),
+            Some((token, value)) => Err(TextError::Sampling {
+                field: "logit_bias",
+                value: format!("{value} for token {token}"),
+                range: "from -100 to 100",
+            }),
+        }
+    }
+
+    /// Keeps the likeliest tokens of every step, see [`Sampler::likeliest`].
+    pub fn keep_likeliest(&mut self, count: usize) {
+        self.alternatives = count;
+    }
+
+    /// The likeliest tokens under the model itself at the last step, likeliest first.
+    pub fn likeliest(&self) -> &[Choice] {
+        &self.likeliest
     }
 
     /// Chooses from logits [vocab], which are changed in place. `history` is what
@@ -52,14 +90,37 @@ impl Sampler {
     ///
     /// Errors: no token has a usable logit.
     pub fn sample(&mut self, logits: &mut [f32], history: &[u32]) -> Result<Choice> {
+        self.sample_within(logits, history, None)
+    }
+
+    /// As [`Sampler::sample`], among what `form` allows.
+    pub fn sample_within(
+        &mut self,
+        logits: &mut [f32],
+        history: &[u32],
+        form: Option<&mut Constraint>,
+    ) -> Result<Choice> {
         let max = logits::clean(logits);
         if max == f32::NEG_INFINITY {
             return Err(TextError::NoUsableLogit);
         }
         let normalizer = max + logits::sum_exp(logits, max, 1.0).ln() as f32;
+        self.note_likeliest(logits, normalizer);
         self.raw.clear();
+        for (id, bias) in &self.bias {
+            if let Some(logit) = logits.get_mut(*id as usize) {
+                self.raw.push((*id, *logit));
+                *logit = (*logit + bias).min(f32::MAX);
+            }
+        }
         if self.penalised() {
             self.penalise(logits, history);
+        }
+        if let Some(form) = form {
+            form.restrict(logits)?;
+            if logits::largest(logits) == f32::NEG_INFINITY {
+                return Err(TextError::NoUsableLogit);
+            }
         }
         let token = if self.sampling.temperature < GREEDY_BELOW {
             logits::argmax(logits)
@@ -73,6 +134,19 @@ impl Sampler {
             token,
             logprob: (logit - normalizer).min(0.0),
         })
+    }
+
+    fn note_likeliest(&mut self, logits: &[f32], normalizer: f32) {
+        if self.alternatives == 0 {
+            return;
+        }
+        logits::top(logits, self.alternatives, &mut self.candidates);
+        let choice = |c: &Candidate| Choice {
+            token: c.token,
+            logprob: (c.logit - normalizer).min(0.0),
+        };
+        self.likeliest.clear();
+        self.likeliest.extend(self.candidates.iter().map(choice));
     }
 
     fn penalised(&self) -> bool {

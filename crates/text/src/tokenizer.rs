@@ -142,7 +142,7 @@ impl Tokenizer {
     }
 
     /// One token's bytes; empty for an id outside the vocabulary.
-    pub(crate) fn token_bytes(&self, id: u32) -> &[u8] {
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
         self.bytes.get(id)
     }
 }

@@ -7,6 +7,7 @@ mod snapshot;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,8 +15,22 @@ use std::thread::JoinHandle;
 use crate::cancel::Cancel;
 use crate::protocol::{Command, Event};
 
-/// The commands under way or waiting, so that a cancel reaches them at once.
-type Pending = Arc<Mutex<HashMap<u64, Cancel>>>;
+/// The commands under way or waiting.
+type Pending = Arc<Mutex<HashMap<u64, Waiting>>>;
+
+/// Gets the events that answer one command, on the engine's thread.
+pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Reaches a command wherever it is.
+#[derive(Clone, Default)]
+struct Waiting {
+    cancel: Cancel,
+    /// `None` sends what answers it to the host's own listener.
+    listener: Option<Listener>,
+}
+
+/// Numbers of commands with a listener; those who choose their own stay below.
+const OWN_NUMBERS: u64 = 1 << 63;
 
 /// A running host. Dropping it ends the engine after the current step.
 pub struct Host {
@@ -28,6 +43,7 @@ pub struct Host {
 pub struct Remote {
     commands: Sender<Command>,
     pending: Pending,
+    next: Arc<AtomicU64>,
 }
 
 impl Host {
@@ -39,6 +55,7 @@ impl Host {
         let remote = Remote {
             commands,
             pending: pending.clone(),
+            next: Arc::new(AtomicU64::new(OWN_NUMBERS)),
         };
         let thread = std::thread::Builder::new()
             .name("engine".into())
@@ -90,21 +107,40 @@ impl Remote {
     pub fn send(&self, command: Command) -> bool {
         match &command {
             Command::Cancel { id } => {
-                if let Some(cancel) = lock(&self.pending).get(id) {
-                    cancel.cancel();
+                if let Some(waiting) = lock(&self.pending).get(id) {
+                    waiting.cancel.cancel();
                 }
                 return true;
             }
-            Command::Shutdown => lock(&self.pending).values().for_each(Cancel::cancel),
+            Command::Shutdown => lock(&self.pending)
+                .values()
+                .for_each(|waiting| waiting.cancel.cancel()),
             Command::Load { id, .. } | Command::Generate { id, .. } => {
-                lock(&self.pending).insert(*id, Cancel::new());
+                lock(&self.pending).insert(*id, Waiting::default());
             }
             _ => {}
         }
         self.commands.send(command).is_ok()
     }
+
+    /// Queues the command that `make` makes of a number, and sends what answers it to
+    /// `listener`; a change of the model or its settings is told to all. Returns the
+    /// number, or `None` if the engine has ended.
+    pub fn ask(&self, make: impl FnOnce(u64) -> Command, listener: Listener) -> Option<u64> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting {
+            cancel: Cancel::new(),
+            listener: Some(listener),
+        };
+        lock(&self.pending).insert(id, waiting);
+        let sent = self.commands.send(make(id)).is_ok();
+        if !sent {
+            lock(&self.pending).remove(&id);
+        }
+        sent.then_some(id)
+    }
 }
 
-fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, Cancel>> {
+fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, Waiting>> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,5 @@
 //! The loop of the engine's thread.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -10,14 +9,15 @@ use super::{Pending, lock, snapshot};
 use crate::cancel::Cancel;
 use crate::engine::{Engine, LoadOptions, inspect};
 use crate::error::{EngineError, Result};
-use crate::generation::{Generation, Step};
+use crate::generation::Step;
 use crate::hardware;
 use crate::placement::place;
 use crate::precision::Precision;
 use crate::protocol::{
-    Command, Event, Forecast, GenerateRequest, LoadRequest, MemorySettings, Placement,
+    Command, Event, Forecast, GenerateRequest, LoadRequest, MemorySettings, MemorySnapshot,
+    Placement, Totals,
 };
-use crate::session::Session;
+use crate::schedule::Schedule;
 
 /// Highest rate of snapshots per second.
 const MOST_SNAPSHOTS: f32 = 20.0;
@@ -27,8 +27,6 @@ const NOT_LOADED: &str = "no model is loaded; load one first";
 
 struct Runner {
     inbox: Receiver<Command>,
-    /// Commands taken from the inbox while something else was under way.
-    waiting: VecDeque<Command>,
     pending: Pending,
     events: Box<dyn FnMut(Event)>,
     loaded: Option<Loaded>,
@@ -45,7 +43,7 @@ struct Runner {
 
 struct Loaded {
     engine: Engine,
-    session: Session,
+    schedule: Schedule,
     /// Filling slots in idle time is given up after a failed read.
     may_fill: bool,
 }
@@ -58,7 +56,6 @@ pub fn run(
 ) {
     let mut runner = Runner {
         inbox,
-        waiting: VecDeque::new(),
         pending,
         events,
         loaded: None,
@@ -74,46 +71,60 @@ pub fn run(
         version,
         hardware: hardware::probe(),
     });
-    while let Some(command) = runner.next() {
-        runner.obey(command);
+    while let Some(order) = runner.next() {
+        runner.obey(order);
     }
 }
 
 impl Runner {
+    /// To whoever gave the command, or to all.
     fn emit(&mut self, event: Event) {
-        (self.events)(event);
+        let listener = event.id().and_then(|id| {
+            let pending = lock(&self.pending);
+            pending.get(&id).and_then(|p| p.listener.clone())
+        });
+        match listener {
+            Some(listener) if !concerns_all(&event) => listener(event),
+            Some(listener) => {
+                listener(event.clone());
+                (self.events)(event);
+            }
+            None => (self.events)(event),
+        }
     }
 
-    /// The next command; fills slots and sends snapshots while there is none.
+    /// The next command; until it comes answers are written, or else slots filled.
     fn next(&mut self) -> Option<Command> {
         loop {
             if self.ended {
                 return None;
             }
-            if let Some(command) = self.waiting.pop_front() {
-                return Some(command);
-            }
             self.look_at_memory();
-            self.send_snapshot_if_due(false);
-            let received = if self.fill_slots() {
+            let busy = self.is_busy();
+            self.send_snapshot_if_due(busy);
+            if busy || self.fill_slots() {
                 match self.inbox.try_recv() {
-                    Err(TryRecvError::Empty) => continue,
+                    Ok(order) => return Some(order),
                     Err(TryRecvError::Disconnected) => return None,
-                    Ok(command) => Ok(command),
+                    Err(TryRecvError::Empty) if busy => self.write_on(),
+                    Err(TryRecvError::Empty) => {}
                 }
-            } else {
-                let due = self
-                    .watch
-                    .map(|(_, due)| due.saturating_duration_since(Instant::now()));
-                self.inbox
-                    .recv_timeout(due.unwrap_or(Duration::from_secs(3600)))
-            };
-            match received {
-                Ok(command) => return Some(command),
+                continue;
+            }
+            let due = self
+                .watch
+                .map(|(_, due)| due.saturating_duration_since(Instant::now()));
+            let longest = Duration::from_secs(3600);
+            match self.inbox.recv_timeout(due.unwrap_or(longest)) {
+                Ok(order) => return Some(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|l| !l.schedule.is_empty())
     }
 
     fn obey(&mut self, command: Command) {
@@ -123,9 +134,19 @@ impl Runner {
             | Command::Generate { id, .. }
             | Command::Configure { id, .. }
             | Command::Plan { id, .. }
+            | Command::Look { id }
             | Command::Cancel { id } => *id,
             Command::Watch { .. } | Command::Shutdown => 0,
         };
+        // A new model ends the answers of the old one.
+        let ends_answers = matches!(
+            command,
+            Command::Load { .. } | Command::Unload { .. } | Command::Shutdown
+        );
+        if ends_answers {
+            self.end_answers();
+        }
+        let goes_on = matches!(command, Command::Generate { .. });
         let done = match command {
             Command::Load { request, .. } => self.load(id, &request),
             Command::Unload { .. } => {
@@ -139,6 +160,7 @@ impl Runner {
             Command::Plan { model, memory, .. } => self
                 .plan(model.as_deref(), &memory)
                 .map(|placement| self.emit(Event::Planned { id, placement })),
+            Command::Look { .. } => self.look(id),
             Command::Watch { hz } => {
                 self.watch(hz);
                 Ok(())
@@ -149,17 +171,24 @@ impl Runner {
                 Ok(())
             }
         };
-        lock(&self.pending).remove(&id);
+        let failed = done.is_err();
         if let Err(error) = done {
             self.emit(Event::Failed {
                 id: Some(id),
                 failure: error.failure(),
             });
         }
+        if failed || !goes_on {
+            lock(&self.pending).remove(&id);
+        }
     }
 
     fn cancel_of(&self, id: u64) -> Cancel {
-        lock(&self.pending).get(&id).cloned().unwrap_or_default()
+        let pending = lock(&self.pending);
+        pending
+            .get(&id)
+            .map(|p| p.cancel.clone())
+            .unwrap_or_default()
     }
 
     fn load(&mut self, id: u64, request: &LoadRequest) -> Result<()> {
@@ -191,11 +220,10 @@ impl Runner {
         };
         let hardware = hardware::probe();
         let engine = Engine::load(&request.model, &options, hardware, &cancel, &mut progress)?;
-        let session = engine.session();
         let (model, placement) = (engine.info.clone(), engine.placement().clone());
         self.loaded = Some(Loaded {
             engine,
-            session,
+            schedule: Schedule::default(),
             may_fill: true,
         });
         self.emit(Event::Loaded {
@@ -237,73 +265,101 @@ impl Runner {
         });
     }
 
+    /// Puts an answer into the queue.
     fn generate(&mut self, id: u64, request: &GenerateRequest) -> Result<()> {
         let cancel = self.cancel_of(id);
         let loaded = self.loaded.as_mut().ok_or_else(not_loaded)?;
-        let mut answer = Generation::new(&loaded.engine, &mut loaded.session, request)?;
-        loop {
-            let loaded = self.loaded.as_mut().ok_or_else(not_loaded)?;
-            let step = answer.step(&mut loaded.engine, &mut loaded.session, &cancel)?;
-            let totals = loaded.engine.experts().totals();
-            match step {
-                Step::Prefill {
-                    done,
-                    total,
-                    reused,
-                } => {
-                    self.meter.work(totals);
-                    self.emit(Event::PrefillProgress {
-                        id,
-                        done,
-                        total,
-                        reused,
-                    });
-                }
-                Step::Token { text, tokens } => {
-                    self.meter.token(totals);
-                    self.emit(Event::Token { id, text, tokens });
-                }
-                Step::Finished {
-                    text,
-                    reason,
-                    stats,
-                } => {
-                    if !text.is_empty() {
-                        let tokens = stats.generated_tokens;
-                        self.emit(Event::Token { id, text, tokens });
-                    }
-                    self.emit(Event::Finished { id, reason, stats });
-                    self.save_profile();
-                    return Ok(());
-                }
-            }
-            self.look_at_memory();
-            self.send_snapshot_if_due(true);
-            self.obey_between_steps(&cancel);
+        let Loaded {
+            engine, schedule, ..
+        } = loaded;
+        schedule.push(engine, id, request, cancel)
+    }
+
+    /// One step of the answers under way.
+    fn write_on(&mut self) {
+        self.with_schedule(|schedule, engine, progress| schedule.step(engine, progress));
+    }
+
+    /// Ends all answers as cancelled.
+    fn end_answers(&mut self) {
+        self.with_schedule(|schedule, engine, progress| schedule.cancel_all(engine, progress));
+    }
+
+    /// Does `work` and tells what became of each answer.
+    fn with_schedule(
+        &mut self,
+        work: impl FnOnce(&mut Schedule, &mut Engine, &mut dyn FnMut(u64, Result<Step>)),
+    ) {
+        let Some(loaded) = &mut self.loaded else {
+            return;
+        };
+        let mut steps = Vec::new();
+        work(&mut loaded.schedule, &mut loaded.engine, &mut |id, step| {
+            steps.push((id, step))
+        });
+        let totals = loaded.engine.experts().totals();
+        if !steps
+            .iter()
+            .any(|(_, s)| matches!(s, Ok(Step::Token { .. })))
+        {
+            self.meter.work(totals);
+        }
+        for (id, step) in steps {
+            self.tell(id, step, totals);
         }
     }
 
-    /// Settings and questions are answered at once; what replaces the model or
-    /// starts another answer waits. A new model ends the answer first.
-    fn obey_between_steps(&mut self, cancel: &Cancel) {
-        loop {
-            match self.inbox.try_recv() {
-                Ok(command) => match command {
-                    Command::Configure { .. }
-                    | Command::Plan { .. }
-                    | Command::Watch { .. }
-                    | Command::Cancel { .. } => self.obey(command),
-                    Command::Generate { .. } => self.waiting.push_back(command),
-                    Command::Load { .. } | Command::Unload { .. } | Command::Shutdown => {
-                        cancel.cancel();
-                        self.waiting.push_back(command);
-                    }
-                },
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => {
-                    cancel.cancel();
-                    return;
+    fn tell(&mut self, id: u64, step: Result<Step>, totals: Totals) {
+        match step {
+            Ok(Step::Prefill {
+                done,
+                total,
+                reused,
+            }) => self.emit(Event::PrefillProgress {
+                id,
+                done,
+                total,
+                reused,
+            }),
+            Ok(Step::Token {
+                text,
+                tokens,
+                logprobs,
+            }) => {
+                self.meter.token(totals);
+                self.emit(Event::Token {
+                    id,
+                    text,
+                    tokens,
+                    logprobs,
+                });
+            }
+            Ok(Step::Finished {
+                text,
+                reason,
+                stats,
+            }) => {
+                if !text.is_empty() {
+                    let tokens = stats.generated_tokens;
+                    self.emit(Event::Token {
+                        id,
+                        text,
+                        tokens,
+                        logprobs: None,
+                    });
                 }
+                self.emit(Event::Finished { id, reason, stats });
+                lock(&self.pending).remove(&id);
+                if !self.is_busy() {
+                    self.save_profile();
+                }
+            }
+            Err(error) => {
+                self.emit(Event::Failed {
+                    id: Some(id),
+                    failure: error.failure(),
+                });
+                lock(&self.pending).remove(&id);
             }
         }
     }
@@ -323,11 +379,23 @@ impl Runner {
             return;
         }
         self.watch = Some((period, now + period));
-        let Some(loaded) = &self.loaded else { return };
-        let (engine, session) = (&loaded.engine, &loaded.session);
+        if let Some(snapshot) = self.snapshot(generating) {
+            self.emit(Event::Snapshot { snapshot });
+        }
+    }
+
+    fn look(&mut self, id: u64) -> Result<()> {
+        let snapshot = self.snapshot(self.is_busy()).ok_or_else(not_loaded)?;
+        self.emit(Event::Looked { id, snapshot });
+        Ok(())
+    }
+
+    fn snapshot(&mut self, generating: bool) -> Option<Box<MemorySnapshot>> {
+        let loaded = self.loaded.as_ref()?;
+        let (engine, schedule) = (&loaded.engine, &loaded.schedule);
         let old = |(at, _): &(Instant, _)| at.elapsed() > FORECAST_EVERY;
         if self.forecast.as_ref().is_none_or(old) {
-            self.forecast = Some((now, engine.forecast()));
+            self.forecast = Some((Instant::now(), engine.forecast()));
         }
         let forecast = self.forecast.as_ref().and_then(|(_, f)| f.clone());
         let about = snapshot::About {
@@ -335,10 +403,12 @@ impl Runner {
             generating,
             forecast,
         };
-        let snapshot = snapshot::take(engine, session, &self.meter, about);
-        self.emit(Event::Snapshot {
-            snapshot: Box::new(snapshot),
-        });
+        Some(Box::new(snapshot::take(
+            engine,
+            schedule,
+            &self.meter,
+            about,
+        )))
     }
 
     /// Only a convenience for the next start, so a failure is not the answer's.
@@ -365,6 +435,14 @@ impl Runner {
             }
         }
     }
+}
+
+/// Events that others than the one who gave the command must know of.
+fn concerns_all(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Loaded { .. } | Event::Unloaded { .. } | Event::Configured { .. }
+    )
 }
 
 fn not_loaded() -> EngineError {

@@ -9,7 +9,7 @@ use super::meter::Meter;
 use crate::engine::Engine;
 use crate::hardware;
 use crate::protocol::{Component, Forecast, MemorySnapshot, PlacementRow, Telemetry, Tier};
-use crate::session::Session;
+use crate::schedule::Schedule;
 
 /// What the host knows besides the engine.
 pub struct About {
@@ -19,14 +19,14 @@ pub struct About {
 }
 
 /// Measures what is in use now; budgets come from the placement.
-pub fn take(engine: &Engine, session: &Session, meter: &Meter, about: About) -> MemorySnapshot {
+pub fn take(engine: &Engine, schedule: &Schedule, meter: &Meter, about: About) -> MemorySnapshot {
     let placement = engine.placement();
     let experts = engine.experts();
     let layers = experts.residency();
     let in_use = |row: &PlacementRow| -> PlacementRow {
         let bytes = match row.component {
             Component::ExpertSlots => experts.slot_bytes(),
-            Component::SessionState => session.bytes(),
+            Component::SessionState => schedule.bytes(),
             _ => row.bytes,
         };
         PlacementRow {
@@ -77,7 +77,7 @@ pub fn take(engine: &Engine, session: &Session, meter: &Meter, about: About) -> 
         tokens_per_second: meter.tokens_per_second(),
         hit_rate: meter.hit_rate(),
         generating: about.generating,
-        context_used: session.len(),
+        context_used: schedule.context_used(),
         context: placement.context,
     }
 }

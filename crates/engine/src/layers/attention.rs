@@ -4,11 +4,11 @@
 use candle_core::{Device, Tensor};
 use moestro_kernels::{self as kernels, RopeTable};
 
-use super::Context;
+use super::{Context, Run};
 use crate::blueprint::AttentionShape;
 use crate::error::Result;
 use crate::ops;
-use crate::state::KvCache;
+use crate::state::LayerState;
 use crate::weights::{Loader, Weight};
 
 pub struct Attention {
@@ -44,14 +44,8 @@ impl Attention {
         })
     }
 
-    /// `x [tokens, hidden]`, whose first token stands at `position`.
-    pub fn forward(
-        &self,
-        cx: Context,
-        x: &Tensor,
-        cache: &mut KvCache,
-        position: usize,
-    ) -> Result<Tensor> {
+    /// `x [tokens, hidden]`, the tokens of all `runs` one after the other.
+    pub fn forward(&self, cx: Context, x: &Tensor, runs: &mut [Run]) -> Result<Tensor> {
         let (tokens, hidden) = x.dims2()?;
         let a = &self.shape;
         let c = cx.compute;
@@ -73,29 +67,32 @@ impl Attention {
         kernels::rms_norm(c, &q, &self.q_norm, self.eps, &mut rotated_q);
         let mut rotated_k = vec![0.0; k.len()];
         kernels::rms_norm(c, &k, &self.k_norm, self.eps, &mut rotated_k);
-        kernels::rope(c, &self.rope, &mut rotated_q, a.heads, a.head_dim, position);
-        kernels::rope(
-            c,
-            &self.rope,
-            &mut rotated_k,
-            a.kv_heads,
-            a.head_dim,
-            position,
-        );
-        cache.append(&rotated_k, &v);
-
         let mut mixed = q;
-        kernels::attention(
-            c,
-            &rotated_q,
-            cache.keys(),
-            cache.values(),
-            a.heads,
-            a.kv_heads,
-            a.head_dim,
-            position,
-            &mut mixed,
-        );
+        let mut first = 0;
+        for run in runs {
+            let LayerState::Attention(cache) = &mut *run.state else {
+                unreachable!("a state is made from the same blueprint as its model");
+            };
+            let rows = |width: usize| first * width..(first + run.tokens) * width;
+            let (queries, keys) = (rows(a.heads * a.head_dim), rows(a.kv_rows()));
+            let q = &mut rotated_q[queries.clone()];
+            let k = &mut rotated_k[keys.clone()];
+            kernels::rope(c, &self.rope, q, a.heads, a.head_dim, run.position);
+            kernels::rope(c, &self.rope, k, a.kv_heads, a.head_dim, run.position);
+            cache.append(k, &v[keys]);
+            kernels::attention(
+                c,
+                q,
+                cache.keys(),
+                cache.values(),
+                a.heads,
+                a.kv_heads,
+                a.head_dim,
+                run.position,
+                &mut mixed[queries],
+            );
+            first += run.tokens;
+        }
         if let Some(gate) = gate {
             kernels::sigmoid_gate(c, &mut mixed, &gate);
         }

@@ -5,12 +5,11 @@ use candle_core::{Device, Tensor};
 use super::attention::Attention;
 use super::delta_net::DeltaNet;
 use super::mlp::Mlp;
-use super::{Context, SparseMlp};
+use super::{Context, Run, SparseMlp};
 use crate::blueprint::{Blueprint, FeedForward, Mixer};
 use crate::error::Result;
 use crate::experts::Experts;
 use crate::ops;
-use crate::state::LayerState;
 use crate::weights::Loader;
 
 pub struct Block {
@@ -60,40 +59,24 @@ impl Block {
         })
     }
 
-    /// `x [tokens, hidden]`, whose first token stands at `position`.
+    /// `x [tokens, hidden]`, the tokens of all `runs` one after the other.
     pub fn forward(
         &self,
         cx: Context,
         x: &Tensor,
-        state: &mut LayerState,
+        runs: &mut [Run],
         experts: &mut Experts,
-        position: usize,
-    ) -> Result<Tensor> {
-        let x = self.mix(cx, x, state, position)?;
-        self.feed_forward(cx, &x, experts)
-    }
-
-    /// The first half, which reads and extends the state of one session.
-    pub fn mix(
-        &self,
-        cx: Context,
-        x: &Tensor,
-        state: &mut LayerState,
-        position: usize,
     ) -> Result<Tensor> {
         let normed = ops::rms_norm(cx.compute, x, &self.input_norm, self.eps)?;
-        let mixed = match (&self.mixer, state) {
-            (LoadedMixer::Attention(a), LayerState::Attention(kv)) => {
-                a.forward(cx, &normed, kv, position)?
-            }
-            (LoadedMixer::DeltaNet(d), LayerState::DeltaNet(s)) => d.forward(cx, &normed, s)?,
-            _ => unreachable!("a state is made from the same blueprint as its model"),
+        let mixed = match &self.mixer {
+            LoadedMixer::Attention(a) => a.forward(cx, &normed, runs)?,
+            LoadedMixer::DeltaNet(d) => d.forward(cx, &normed, runs)?,
         };
-        Ok((x + mixed)?)
+        self.feed_forward(cx, &(x + mixed)?, experts)
     }
 
     /// The second half, for which it does not matter whose tokens they are.
-    pub fn feed_forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
+    fn feed_forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
         let normed = ops::rms_norm(cx.compute, x, &self.post_norm, self.eps)?;
         let out = match &self.feed_forward {
             LoadedFeedForward::Dense(mlp) => {

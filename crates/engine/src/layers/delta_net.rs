@@ -4,11 +4,11 @@
 use candle_core::{Device, Tensor};
 use moestro_kernels::{self as kernels, DeltaShape, Rows};
 
-use super::Context;
+use super::{Context, Run};
 use crate::blueprint::DeltaNetShape;
 use crate::error::Result;
 use crate::ops;
-use crate::state::DeltaState;
+use crate::state::LayerState;
 use crate::weights::{Loader, Weight};
 
 pub struct DeltaNet {
@@ -49,8 +49,8 @@ impl DeltaNet {
         })
     }
 
-    /// `x [tokens, hidden]`, continuing from `state`.
-    pub fn forward(&self, cx: Context, x: &Tensor, state: &mut DeltaState) -> Result<Tensor> {
+    /// `x [tokens, hidden]`, the tokens of all `runs` one after the other.
+    pub fn forward(&self, cx: Context, x: &Tensor, runs: &mut [Run]) -> Result<Tensor> {
         let (tokens, hidden) = x.dims2()?;
         let s = &self.shape;
         let c = cx.compute;
@@ -69,31 +69,41 @@ impl DeltaNet {
             Ok(())
         })?;
 
-        let mut qkv = vec![0.0; mixed.len()];
-        let taps = s.conv_kernel;
-        kernels::causal_conv_silu(c, &mixed, &mut state.conv, &self.conv, taps, &mut qkv);
         let mut decay = vec![0.0; a.len()];
         let mut beta = vec![0.0; a.len()];
         kernels::delta_gates(&a, &b, &self.a_log, &self.dt_bias, &mut decay, &mut beta);
 
-        let width = s.conv_channels();
+        let mut qkv = vec![0.0; mixed.len()];
         let mut read = vec![0.0; tokens * s.value_width()];
-        kernels::delta_rule(
-            c,
-            DeltaShape {
-                key_heads: s.key_heads,
-                value_heads: s.value_heads,
-                key_dim: s.key_dim,
-                value_dim: s.value_dim,
-            },
-            Rows::strided(&qkv, s.key_width(), width, 0),
-            Rows::strided(&qkv, s.key_width(), width, s.key_width()),
-            Rows::strided(&qkv, s.value_width(), width, 2 * s.key_width()),
-            &decay,
-            &beta,
-            &mut state.memory,
-            &mut read,
-        );
+        let (taps, width) = (s.conv_kernel, s.conv_channels());
+        let shape = DeltaShape {
+            key_heads: s.key_heads,
+            value_heads: s.value_heads,
+            key_dim: s.key_dim,
+            value_dim: s.value_dim,
+        };
+        let mut first = 0;
+        for run in runs {
+            let LayerState::DeltaNet(state) = &mut *run.state else {
+                unreachable!("a state is made from the same blueprint as its model");
+            };
+            let rows = |width: usize| first * width..(first + run.tokens) * width;
+            let qkv = &mut qkv[rows(width)];
+            let input = &mixed[rows(width)];
+            kernels::causal_conv_silu(c, input, &mut state.conv, &self.conv, taps, qkv);
+            kernels::delta_rule(
+                c,
+                shape,
+                Rows::strided(qkv, s.key_width(), width, 0),
+                Rows::strided(qkv, s.key_width(), width, s.key_width()),
+                Rows::strided(qkv, s.value_width(), width, 2 * s.key_width()),
+                &decay[rows(s.value_heads)],
+                &beta[rows(s.value_heads)],
+                &mut state.memory,
+                &mut read[rows(s.value_width())],
+            );
+            first += run.tokens;
+        }
         let mut gated = vec![0.0; read.len()];
         kernels::gated_rms_norm(c, &read, &z, &self.norm, self.eps, &mut gated);
         let mut out = vec![0.0; tokens * hidden];

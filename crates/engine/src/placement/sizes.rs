@@ -79,8 +79,15 @@ impl ModelSizes {
         self.slot_bytes_all_layers() * self.experts as u64
     }
 
+    /// Of one session with all its snapshots: what is kept for all sessions.
     pub fn state_bytes(&self, context: usize) -> u64 {
         self.kv_bytes_per_token * context as u64 + self.recurrent_bytes
+    }
+
+    /// Of one session with one snapshot.
+    pub fn session_bytes(&self, tokens: usize) -> u64 {
+        let copy = self.recurrent_bytes / (1 + SNAPSHOTS) as u64;
+        self.kv_bytes_per_token * tokens as u64 + 2 * copy
     }
 
     /// What every token needs, in the order in which VRAM is given to it.

@@ -1,15 +1,21 @@
 //! Messages to the engine.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use moestro_text::Message;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// One request to a running engine. `id` is chosen by the caller and returned in
 /// every event that answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all that come in numbers are the large ones"
+)]
 pub enum Command {
     /// Replaces the loaded model, if any. Answered by `LoadProgress`*, then `Loaded` or `Failed`.
     Load { id: u64, request: LoadRequest },
@@ -29,6 +35,9 @@ pub enum Command {
         model: Option<PathBuf>,
         memory: MemorySettings,
     },
+    /// Answered by `Looked`.
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    Look { id: u64 },
     /// Starts sending `Snapshot` at this rate (0 stops, 20 is the most).
     Watch { hz: f32 },
     /// Ends the engine after the current token.
@@ -91,7 +100,7 @@ pub enum CachePolicy {
 }
 
 /// One answer to write.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct GenerateRequest {
     pub prompt: Prompt,
@@ -103,6 +112,37 @@ pub struct GenerateRequest {
     /// Texts that end the answer; they are never part of it.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// Added to the logits of tokens, -100 to 100.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub logit_bias: BTreeMap<u32, f32>,
+    /// Tell how likely each token was, beside this many of the likeliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub logprobs: Option<usize>,
+    /// What the answer must look like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub form: Option<Form>,
+    /// Who asks: waiting requests of several are answered in turn.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub client: String,
+}
+
+/// The form that an answer is held to, token by token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Form {
+    /// Any JSON object.
+    JsonObject,
+    JsonSchema {
+        schema: Value,
+    },
+    /// Rules in llguidance's dialect of Lark.
+    Lark {
+        grammar: String,
+    },
 }
 
 /// What the model is asked to continue.
@@ -117,11 +157,43 @@ pub enum Prompt {
             ts(type = "Array<{ role: string, content: string }>")
         )]
         messages: Vec<Message>,
+        #[serde(default)]
+        #[cfg_attr(feature = "typescript", ts(skip))]
+        template: TemplateArguments,
     },
     /// Text taken as it is.
     Raw { text: String },
     /// Token ids taken as they are.
     Tokens { ids: Vec<u32> },
+}
+
+impl Prompt {
+    pub fn chat(messages: Vec<Message>) -> Prompt {
+        Prompt::Chat {
+            messages,
+            template: TemplateArguments::default(),
+        }
+    }
+}
+
+impl Default for Prompt {
+    fn default() -> Prompt {
+        Prompt::Raw {
+            text: String::new(),
+        }
+    }
+}
+
+/// What a chat template gets besides the messages.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateArguments {
+    /// A list of tool definitions in OpenAI's form.
+    pub tools: Option<Value>,
+    /// For models that can think before answering; `None` leaves it to the template.
+    pub enable_thinking: Option<bool>,
+    /// Further variables of a template.
+    pub variables: Map<String, Value>,
 }
 
 /// Sampling settings of one request; what is `None` comes from the model's

@@ -41,6 +41,10 @@ pub enum Event {
         id: u64,
         text: String,
         tokens: usize,
+        /// If they were asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "typescript", ts(skip))]
+        logprobs: Option<TokenLogprobs>,
     },
     Finished {
         id: u64,
@@ -58,11 +62,53 @@ pub enum Event {
     Snapshot {
         snapshot: Box<MemorySnapshot>,
     },
+    /// The state of memory, asked for once.
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    Looked {
+        id: u64,
+        snapshot: Box<MemorySnapshot>,
+    },
     /// `id` is `None` for a line that could not be understood.
     Failed {
         id: Option<u64>,
         failure: Failure,
     },
+}
+
+impl Event {
+    /// Of the command that it answers.
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Event::LoadProgress { id, .. }
+            | Event::Loaded { id, .. }
+            | Event::Unloaded { id }
+            | Event::PrefillProgress { id, .. }
+            | Event::Token { id, .. }
+            | Event::Finished { id, .. }
+            | Event::Configured { id, .. }
+            | Event::Looked { id, .. }
+            | Event::Planned { id, .. } => Some(*id),
+            Event::Failed { id, .. } => *id,
+            Event::Ready { .. } | Event::Snapshot { .. } => None,
+        }
+    }
+}
+
+/// How likely a token of an answer was under the model itself, and which others
+/// were likely. Probabilities are natural logarithms.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprobs {
+    pub chosen: TokenLogprob,
+    /// Likeliest first.
+    pub likeliest: Vec<TokenLogprob>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    pub token: u32,
+    /// Not always whole characters.
+    pub bytes: Vec<u8>,
+    pub logprob: f32,
 }
 
 /// What a load is doing; `done` and `total` count bytes.
@@ -142,6 +188,10 @@ pub struct GenerationStats {
     /// Bytes of experts read from disk during this answer.
     pub expert_bytes_read: u64,
     pub seed: u64,
+    /// The stop text that ended the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub stopped_by: Option<String>,
 }
 
 /// Why a request failed, and the way out.

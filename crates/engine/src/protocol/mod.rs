@@ -8,10 +8,12 @@ mod memory;
 mod telemetry;
 
 pub use command::{
-    CachePolicy, Command, GenerateRequest, LoadRequest, MemorySettings, Prompt, SamplingOverrides,
+    CachePolicy, Command, Form, GenerateRequest, LoadRequest, MemorySettings, Prompt,
+    SamplingOverrides, TemplateArguments,
 };
 pub use event::{
     Event, Failure, FailureKind, FinishReason, GenerationStats, LoadStage, ModelInfo, ModelSource,
+    TokenLogprob, TokenLogprobs,
 };
 pub use moestro_text::Message;
 

@@ -85,7 +85,7 @@ pub fn greedy_request(ids: Vec<u32>, max_tokens: usize) -> GenerateRequest {
             ..SamplingOverrides::default()
         },
         max_tokens: Some(max_tokens),
-        stop: Vec::new(),
+        ..GenerateRequest::default()
     }
 }
 

@@ -1,0 +1,76 @@
+//! From a request to the tokens and numbers that an answer begins with.
+
+use moestro_text::{Sampling, TemplateOptions};
+
+use crate::engine::Engine;
+use crate::error::{EngineError, Result};
+use crate::protocol::{Prompt, SamplingOverrides};
+
+/// What templates of thinking models open, for the model to close.
+const THOUGHTS: &str = "<think>\n";
+
+/// Errors: a prompt that is empty, longer than the context, or has unknown tokens.
+pub fn check(engine: &Engine, prompt: &[u32]) -> Result<()> {
+    let context = engine.placement().context;
+    if prompt.is_empty() {
+        return Err(EngineError::Request(
+            "the prompt is empty; write something first".into(),
+        ));
+    }
+    if prompt.len() >= context {
+        return Err(EngineError::Request(format!(
+            "the prompt has {} tokens and the context holds {context}; shorten it or raise the \
+             context",
+            prompt.len()
+        )));
+    }
+    let vocabulary = engine.info.vocabulary;
+    match prompt.iter().find(|id| **id as usize >= vocabulary) {
+        None => Ok(()),
+        Some(id) => Err(EngineError::Request(format!(
+            "token {id} is not in the vocabulary of {vocabulary} tokens"
+        ))),
+    }
+}
+
+/// The tokens of a prompt, and what its template has opened for the answer.
+pub fn tokenize(engine: &Engine, prompt: &Prompt) -> Result<(Vec<u32>, &'static str)> {
+    let (text, opening) = match prompt {
+        Prompt::Tokens { ids } => return Ok((ids.clone(), "")),
+        Prompt::Raw { text } => (text.clone(), ""),
+        Prompt::Chat { messages, template } => {
+            if messages.is_empty() {
+                return Ok((Vec::new(), ""));
+            }
+            let options = TemplateOptions {
+                add_generation_prompt: true,
+                tools: template.tools.clone(),
+                enable_thinking: template.enable_thinking,
+                extra: template.variables.clone(),
+            };
+            let text = engine.text.template.render(messages, &options)?;
+            let thinks = text.trim_end().ends_with(THOUGHTS.trim_end());
+            (text, if thinks { THOUGHTS } else { "" })
+        }
+    };
+    Ok((engine.text.tokenizer.encode(&text)?, opening))
+}
+
+pub fn merge(defaults: &Sampling, o: &SamplingOverrides) -> Sampling {
+    Sampling {
+        temperature: o.temperature.unwrap_or(defaults.temperature),
+        top_k: o.top_k.unwrap_or(defaults.top_k),
+        top_p: o.top_p.unwrap_or(defaults.top_p),
+        min_p: o.min_p.unwrap_or(defaults.min_p),
+        repetition_penalty: o.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+        presence_penalty: o.presence_penalty.unwrap_or(defaults.presence_penalty),
+        frequency_penalty: o.frequency_penalty.unwrap_or(defaults.frequency_penalty),
+        seed: o.seed.or(defaults.seed),
+    }
+}
+
+/// A seed that differs between answers, small enough to be typed again.
+pub fn seed_from_clock() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::from(now.map_or(0, |d| d.subsec_nanos()))
+}

@@ -1,0 +1,143 @@
+//! Fields that requests have in common, checked and turned into the engine's.
+
+use std::collections::BTreeMap;
+
+use moestro_engine::protocol::{GenerateRequest, Prompt, SamplingOverrides};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::ApiError;
+use crate::limits::{CHOICES, STOP_BYTES, STOPS, VARIABLE_BYTES, VARIABLES};
+
+/// How to choose tokens and when to stop.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Common {
+    pub model: Option<String>,
+    pub temperature: Option<f32>,
+    pub top_p: Option<f32>,
+    pub top_k: Option<u32>,
+    pub min_p: Option<f32>,
+    pub seed: Option<i64>,
+    pub n: Option<u32>,
+    pub stop: Stops,
+    pub presence_penalty: Option<f32>,
+    pub frequency_penalty: Option<f32>,
+    pub repetition_penalty: Option<f32>,
+    pub logit_bias: Option<BTreeMap<String, f32>>,
+    pub max_tokens: Option<u64>,
+    pub max_completion_tokens: Option<u64>,
+    pub stream: Option<bool>,
+    pub stream_options: Option<StreamOptions>,
+    pub user: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct StreamOptions {
+    pub include_usage: Option<bool>,
+}
+
+/// One text, several or none.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(untagged)]
+pub enum Stops {
+    #[default]
+    None,
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Stops {
+    pub fn list(&self) -> Vec<String> {
+        match self {
+            Stops::None => Vec::new(),
+            Stops::One(stop) => vec![stop.clone()],
+            Stops::Many(stops) => stops.clone(),
+        }
+    }
+}
+
+impl Common {
+    pub fn streams(&self) -> bool {
+        self.stream.unwrap_or(false)
+    }
+
+    pub fn wants_usage(&self) -> bool {
+        let options = self.stream_options.as_ref();
+        options.and_then(|o| o.include_usage).unwrap_or(false)
+    }
+
+    /// How many answers.
+    pub fn choices(&self) -> Result<usize, ApiError> {
+        match self.n.unwrap_or(1) as usize {
+            n @ 1..=CHOICES => Ok(n),
+            n => Err(ApiError::field(
+                "n",
+                format!("n is {n}, but must be from 1 to {CHOICES}"),
+            )),
+        }
+    }
+
+    /// The engine's request, `choice` answers after the first seed.
+    pub fn request(&self, prompt: Prompt, choice: usize) -> Result<GenerateRequest, ApiError> {
+        let stop = self.stop.list();
+        if stop.len() > STOPS || stop.iter().any(|s| s.len() > STOP_BYTES) {
+            return Err(ApiError::field(
+                "stop",
+                format!("at most {STOPS} stop texts of {STOP_BYTES} bytes are accepted"),
+            ));
+        }
+        let max = self.max_completion_tokens.or(self.max_tokens);
+        let seed = self.seed.map(|s| (s as u64).wrapping_add(choice as u64));
+        Ok(GenerateRequest {
+            prompt,
+            sampling: SamplingOverrides {
+                temperature: self.temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+                min_p: self.min_p,
+                repetition_penalty: self.repetition_penalty,
+                presence_penalty: self.presence_penalty,
+                frequency_penalty: self.frequency_penalty,
+                seed,
+            },
+            max_tokens: max.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            stop,
+            logit_bias: self.bias()?,
+            client: self.user.iter().flat_map(|u| u.chars().take(64)).collect(),
+            ..GenerateRequest::default()
+        })
+    }
+
+    fn bias(&self) -> Result<BTreeMap<u32, f32>, ApiError> {
+        let Some(bias) = &self.logit_bias else {
+            return Ok(BTreeMap::new());
+        };
+        let entry = |(token, value): (&String, &f32)| match token.parse() {
+            Ok(id) => Ok((id, *value)),
+            Err(_) => Err(ApiError::field(
+                "logit_bias",
+                "logit_bias maps token ids, written as numbers, to values from -100 to 100",
+            )),
+        };
+        bias.iter().map(entry).collect()
+    }
+}
+
+/// Variables for the chat template, of bounded number and size.
+pub fn template_variables(
+    given: Option<Map<String, Value>>,
+) -> Result<Map<String, Value>, ApiError> {
+    let variables = given.unwrap_or_default();
+    let bytes = |v: &Map<String, Value>| Value::Object(v.clone()).to_string().len();
+    if variables.len() > VARIABLES || bytes(&variables) > VARIABLE_BYTES {
+        return Err(ApiError::field(
+            "chat_template_kwargs",
+            format!(
+                "at most {VARIABLES} variables of {VARIABLE_BYTES} bytes together are accepted"
+            ),
+        ));
+    }
+    Ok(variables)
+}
