@@ -197,7 +197,8 @@ impl ReplyParser {
             return true;
         }
         match &mut call {
-            Call::Unknown => {}
+            // Blanks, which belong to whatever follows.
+            Call::Unknown => self.held.insert_str(0, &text),
             Call::Json(call) => call.push(&text, parts),
             Call::Tags(call) => call.push(&text, parts),
         }
