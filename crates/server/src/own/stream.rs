@@ -96,7 +96,10 @@ async fn converse(api: Arc<Api>, ticket: Arc<Ticket>, mut socket: Socket) {
             () = ended(&mut ending) => None,
         };
         let stays = match said {
-            Some(Ok(Message::Text(text))) if is_cancel(text.as_bytes()) => true,
+            // Too late, or for nothing: answered all the same, for who waits for it.
+            Some(Ok(Message::Text(text))) if is_cancel(text.as_bytes()) => {
+                tell(&mut socket, &json!({ "type": "cancelled" })).await
+            }
             Some(Ok(Message::Text(text))) => {
                 match answer(&api, &ticket, &mut socket, text.as_bytes()).await {
                     Ok(stays) => stays,

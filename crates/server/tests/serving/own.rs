@@ -131,6 +131,7 @@ fn a_websocket_answers_and_can_be_cancelled() {
             if let Message::Text(text) = socket.read().unwrap() {
                 let event: Value = serde_json::from_str(&text).unwrap();
                 let is_last = event["type"] == until;
+                assert!(is_last || event["type"] != "error", "{event}");
                 let is_first = heard.is_empty();
                 heard.push(event);
                 if is_last {
