@@ -4,7 +4,7 @@ use moestro_engine::protocol::{TokenLogprob, TokenLogprobs};
 use moestro_text::Part;
 use serde_json::{Value, json};
 
-use super::{finish_reason, unique, usage};
+use super::{close, finish_reason, unique, usage};
 use crate::error::ApiError;
 use crate::model::now;
 use crate::reply::{Bit, End, Whole};
@@ -43,16 +43,9 @@ pub fn whole(head: &Head, replies: &[Whole]) -> Value {
         "created": head.created,
         "model": head.model,
         "choices": choices,
-        "usage": usage_of(replies),
+        "usage": usage(replies.iter().map(Whole::stats)),
         "system_fingerprint": Value::Null,
     })
-}
-
-/// Token counts of several answers to the same prompt.
-pub fn usage_of(replies: &[Whole]) -> Value {
-    let first = replies.first().map(Whole::stats).unwrap_or_default();
-    let generated = replies.iter().map(|r| r.stats().generated_tokens).sum();
-    usage(first.prompt_tokens, first.reused_tokens, generated)
 }
 
 fn choice(head: &Head, index: usize, reply: &Whole) -> Value {
@@ -178,19 +171,7 @@ impl Writer for ChatWriter {
     }
 
     fn end(&mut self, error: Option<&ApiError>, lines: &mut Vec<Line>) {
-        if let Some(error) = error {
-            lines.push(Line::Data(error.openai()));
-        } else if self.wants_usage {
-            let mut last = self.chunk(json!([]));
-            let first = self
-                .ends
-                .first()
-                .map(|e| e.stats.clone())
-                .unwrap_or_default();
-            let generated = self.ends.iter().map(|e| e.stats.generated_tokens).sum();
-            last["usage"] = usage(first.prompt_tokens, first.reused_tokens, generated);
-            lines.push(Line::Data(last));
-        }
-        lines.push(Line::Done);
+        let counts = self.wants_usage.then(|| self.chunk(json!([])));
+        close(error, counts, &self.ends, lines);
     }
 }

@@ -8,9 +8,9 @@ use moestro_text::Part;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::choices::{Head, usage_of};
+use super::choices::Head;
 use super::request::Common;
-use super::{finish_reason, usage};
+use super::{close, finish_reason, usage};
 use crate::error::ApiError;
 use crate::limits::BATCH;
 use crate::model::{Api, model_id};
@@ -153,7 +153,7 @@ fn whole(head: &Head, echoes: &[String], replies: &[Whole]) -> Value {
         "created": head.created,
         "model": head.model,
         "choices": replies.iter().enumerate().map(choice).collect::<Vec<_>>(),
-        "usage": usage_of(replies),
+        "usage": usage(replies.iter().map(Whole::stats)),
     })
 }
 
@@ -237,19 +237,7 @@ impl Writer for CompletionWriter {
     }
 
     fn end(&mut self, error: Option<&ApiError>, lines: &mut Vec<Line>) {
-        if let Some(error) = error {
-            lines.push(Line::Data(error.openai()));
-        } else if self.wants_usage {
-            let mut last = self.chunk(json!([]));
-            let first = self
-                .ends
-                .first()
-                .map(|e| e.stats.clone())
-                .unwrap_or_default();
-            let generated = self.ends.iter().map(|e| e.stats.generated_tokens).sum();
-            last["usage"] = usage(first.prompt_tokens, first.reused_tokens, generated);
-            lines.push(Line::Data(last));
-        }
-        lines.push(Line::Done);
+        let counts = self.wants_usage.then(|| self.chunk(json!([])));
+        close(error, counts, &self.ends, lines);
     }
 }
