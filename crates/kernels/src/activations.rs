@@ -63,9 +63,7 @@ impl Batches {
         let len = BATCH.min(self.rows - first);
         first * self.per_row + group * len + row - first
     }
-}
 
-impl Batches {
     /// The row and the group at a place.
     #[inline(always)]
     fn what(self, place: usize) -> (usize, usize) {
