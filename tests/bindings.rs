@@ -14,6 +14,7 @@ use moestro_desktop::settings::Settings;
 use moestro_engine::protocol::{Command, Event};
 use moestro_engine::verdict::Verdict;
 use moestro_hub::{Checked, Suggestion};
+use moestro_server::ApiCommand;
 use ts_rs::TS;
 
 /// With this variable set, the test writes the committed files.
@@ -55,6 +56,7 @@ fn generate(folder: &Path) {
     Suggestion::export_all(&config).unwrap();
     Checked::export_all(&config).unwrap();
     Verdict::export_all(&config).unwrap();
+    ApiCommand::export_all(&config).unwrap();
 }
 
 fn read(folder: &Path) -> BTreeMap<String, String> {

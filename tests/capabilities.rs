@@ -45,6 +45,7 @@ fn the_window_may_use_the_commands_of_this_application_and_nothing_else() {
         "close_window",
         "subscribe",
         "send",
+        "send_api",
         "start_engine",
         "load_settings",
         "save_settings",

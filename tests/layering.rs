@@ -40,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "moestro-desktop",
         &[
+            "moestro-server",
             "moestro-engine",
             "moestro-hub",
             "moestro-kernels",

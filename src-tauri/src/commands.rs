@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use moestro_engine::protocol::Command;
+use moestro_server::ApiCommand;
 use serde::Serialize;
 use tauri::ipc::Channel;
 use tauri::{State, WebviewWindow};
@@ -46,6 +47,12 @@ pub fn subscribe(events: State<'_, Arc<EventStream>>, on_event: Channel<DesktopE
 #[tauri::command]
 pub fn send(engine: State<'_, EngineProcess>, command: Command) -> Result<(), EngineError> {
     engine.send(&command)
+}
+
+/// Switches the API server on or off.
+#[tauri::command]
+pub fn send_api(engine: State<'_, EngineProcess>, command: ApiCommand) -> Result<(), EngineError> {
+    engine.send_api(&command)
 }
 
 /// Starts the engine after it ended; does nothing while it runs.

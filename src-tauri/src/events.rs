@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use moestro_engine::protocol::Event;
+use moestro_server::ApiEvent;
 use serde::Serialize;
 
 /// Something the window should know.
@@ -17,6 +18,8 @@ use serde::Serialize;
 pub enum DesktopEvent {
     /// A message of the engine, passed on as it came.
     Engine { event: Event },
+    /// Something about the API server, which lives in the engine's process.
+    Api { event: ApiEvent },
     /// The engine process runs; its `Ready` follows.
     EngineStarted { pid: u32 },
     /// The engine process is gone. `message` continues "The engine stopped: ";
@@ -54,6 +57,8 @@ struct State {
     model: Option<Event>,
     /// The last `Configured` since `model`.
     configured: Option<Event>,
+    /// The last `Serving` or `NotServing`.
+    api: Option<DesktopEvent>,
     /// Notices nobody has seen yet.
     notices: Vec<String>,
 }
@@ -78,6 +83,7 @@ impl EventStream {
                     .cloned()
                     .map(|event| DesktopEvent::Engine { event }),
             )
+            .chain(state.api.clone())
             .chain(
                 notices
                     .into_iter()
@@ -124,7 +130,14 @@ impl State {
             DesktopEvent::EngineStarted { .. } | DesktopEvent::EngineExited { .. } => {
                 self.process = Some(event.clone());
                 (self.ready, self.model, self.configured) = (None, None, None);
+                self.api = None;
             }
+            DesktopEvent::Api { event: api } => match api {
+                ApiEvent::Serving { .. } | ApiEvent::NotServing { .. } => {
+                    self.api = Some(event.clone());
+                }
+                ApiEvent::RequestSeen { .. } => {}
+            },
             DesktopEvent::Engine { event } => match event {
                 Event::Ready { .. } => self.ready = Some(event.clone()),
                 Event::Loaded { .. } | Event::Unloaded { .. } => {

@@ -54,5 +54,5 @@ fn engine() -> ExitCode {
     {
         eprintln!("cannot ask for a signal when the window ends: {error}");
     }
-    moestro_engine::stdio::serve()
+    moestro_server::serve_stdio()
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use moestro_engine::protocol::{MemorySettings, SamplingOverrides};
+use moestro_server::Settings as ApiSettings;
 use serde::{Deserialize, Serialize};
 
 /// What the window remembers between two starts.
@@ -35,6 +36,9 @@ pub struct Settings {
     pub speeds: BTreeMap<String, ModelSpeed>,
     /// Most bytes per second that downloads take.
     pub download_limit: Option<u64>,
+    /// Is the API server on, and how does it listen?
+    pub serve_api: bool,
+    pub api: ApiSettings,
 }
 
 /// Tokens per second of one model.
@@ -64,6 +68,8 @@ impl Default for Settings {
             folders: Vec::new(),
             speeds: BTreeMap::new(),
             download_limit: None,
+            serve_api: false,
+            api: ApiSettings::default(),
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn open() -> ExitCode {
             background::close_window,
             commands::subscribe,
             commands::send,
+            commands::send_api,
             commands::start_engine,
             commands::load_settings,
             commands::save_settings,

@@ -137,6 +137,26 @@ impl Window {
             .unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
+    /// Gives a field this value, as if it had been typed over the old one.
+    pub fn fill(&self, id: &str, value: &str) {
+        let script = "const field = document.querySelector(`[data-testid='${arguments[0]}']`);
+            field.value = arguments[1];
+            field.dispatchEvent(new Event('input', { bubbles: true }));
+            field.dispatchEvent(new Event('change', { bubbles: true }));";
+        self.run(script, json!([id, value]));
+    }
+
+    /// Waits until the page has this size in pixels.
+    pub fn resize(&self, width: u32, height: u32) {
+        let rect = json!({ "width": width, "height": height });
+        let asked = self.post("/window/rect", &rect);
+        asked.unwrap_or_else(|error| panic!("the window stays as it is: {error}"));
+        wait("the new size", || {
+            let size = self.run("return [innerWidth, innerHeight];", json!([]));
+            (size == json!([width, height])).then_some(())
+        });
+    }
+
     /// Saves what the window shows as a PNG.
     pub fn screenshot(&self, file: &Path) {
         let encoded = string(self.get("/screenshot"));

@@ -1,4 +1,5 @@
 import type { Api } from '../src/api';
+import type { ApiCommand } from '../src/bindings/ApiCommand';
 import type { Command } from '../src/bindings/Command';
 import type { DesktopEvent } from '../src/bindings/DesktopEvent';
 import type { Event } from '../src/bindings/Event';
@@ -53,6 +54,17 @@ export class Double implements Api {
 
   async subscribe(onEvent: (event: DesktopEvent) => void): Promise<void> {
     this.#emit = onEvent;
+  }
+
+  async sendApi(command: ApiCommand): Promise<void> {
+    await pause(200);
+    this.#emit({
+      type: 'api',
+      event:
+        command.type === 'serve'
+          ? { type: 'serving', url: `http://127.0.0.1:${String(command.settings.port)}` }
+          : { type: 'not_serving', problem: null },
+    });
   }
 
   async startEngine(): Promise<void> {

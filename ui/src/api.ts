@@ -1,5 +1,6 @@
 // The way to the Rust side. No other file touches Tauri.
 import { Channel, invoke } from '@tauri-apps/api/core';
+import type { ApiCommand } from './bindings/ApiCommand';
 import type { CloseChoice } from './bindings/CloseChoice';
 import type { Command } from './bindings/Command';
 import type { DesktopEvent } from './bindings/DesktopEvent';
@@ -13,6 +14,8 @@ export interface Api {
   subscribe(onEvent: (event: DesktopEvent) => void): Promise<void>;
   /** To the engine; rejects if none is running. */
   send(command: Command): Promise<void>;
+  /** Switches the API server; the engine's process must run. */
+  sendApi(command: ApiCommand): Promise<void>;
   /** Does nothing if the engine is running. */
   startEngine(): Promise<void>;
   loadSettings(): Promise<Settings>;
@@ -29,6 +32,7 @@ export interface Api {
 export const desktop: Api = {
   subscribe: (onEvent) => invoke('subscribe', { onEvent: new Channel<DesktopEvent>(onEvent) }),
   send: (command) => invoke('send', { command }),
+  sendApi: (command) => invoke('send_api', { command }),
   startEngine: () => invoke('start_engine'),
   loadSettings: () => invoke<Settings>('load_settings'),
   saveSettings: (settings) => invoke('save_settings', { settings }),

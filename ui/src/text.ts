@@ -3,7 +3,14 @@ import * as format from './format';
 
 export const text = {
   app: 'Moestro',
-  nav: { label: 'Pages', chat: 'Chat', models: 'Models', memory: 'Memory', settings: 'Settings' },
+  nav: {
+    label: 'Pages',
+    chat: 'Chat',
+    models: 'Models',
+    memory: 'Memory',
+    api: 'API',
+    settings: 'Settings',
+  },
 
   common: {
     automatic: 'Automatic',

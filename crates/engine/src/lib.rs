@@ -21,7 +21,6 @@ pub mod protocol;
 mod schedule;
 mod session;
 mod state;
-pub mod stdio;
 mod text_assets;
 pub mod verdict;
 pub mod weights;

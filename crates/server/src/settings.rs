@@ -1,5 +1,6 @@
 //! Where the server listens and who may come, checked before it starts.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 /// What a person can choose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "typescript", ts(rename = "ApiSettings"))]
 #[serde(default)]
 pub struct Settings {
     pub host: String,
@@ -47,13 +50,30 @@ pub enum ServerError {
     Key,
     #[error("{0:?} is no origin; write it like https://chat.example or http://localhost:3000")]
     Origin(String),
-    #[error("cannot listen on {address}: {source}; choose another port")]
+    #[error("{}", bind_problem(address, source))]
     Bind {
         address: SocketAddr,
         source: std::io::Error,
     },
     #[error("the server cannot start: {0}")]
     Start(#[from] std::io::Error),
+}
+
+fn bind_problem(address: &SocketAddr, source: &std::io::Error) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    match source.kind() {
+        ErrorKind::AddrInUse => format!(
+            "port {port} on {ip} is taken by another program; choose another port, or end that \
+             program"
+        ),
+        ErrorKind::PermissionDenied => {
+            format!("port {port} is for the system alone; choose one from 1024 to 65535")
+        }
+        ErrorKind::AddrNotAvailable => {
+            format!("{ip} is no address of this machine; use 127.0.0.1")
+        }
+        _ => format!("cannot listen on {address}: {source}; choose another port"),
+    }
 }
 
 /// Least characters of a key for others than this machine.
@@ -150,6 +170,16 @@ mod tests {
             with(|s| s.host = "example.org".into()),
             Err(ServerError::Host(_))
         ));
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let source = std::net::TcpListener::bind(address).unwrap_err();
+        let said = ServerError::Bind { address, source }.to_string();
+        let port = address.port().to_string();
+        assert!(said.contains(&port) && said.contains("taken"), "{said}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::model::Api;
 /// A request as the window shows it: when it came, when its status was known and
 /// when it was done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct RequestSeen {
     /// Counted from 1.
     pub number: u64,

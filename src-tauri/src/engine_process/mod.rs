@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moestro_engine::protocol::{Command, Event};
+use moestro_server::{ApiCommand, ApiEvent};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin};
@@ -107,6 +108,15 @@ impl EngineProcess {
 
     /// Puts a command in the engine's queue. Answers come as events.
     pub fn send(&self, command: &Command) -> Result<(), EngineError> {
+        self.send_line(command, matches!(command, Command::Shutdown))
+    }
+
+    /// Switches the API server, which lives in the engine's process.
+    pub fn send_api(&self, command: &ApiCommand) -> Result<(), EngineError> {
+        self.send_line(command, false)
+    }
+
+    fn send_line(&self, command: &impl Serialize, stops: bool) -> Result<(), EngineError> {
         let mut line = serde_json::to_string(command)?;
         line.push('\n');
         let running = lock(&self.running);
@@ -118,7 +128,7 @@ impl EngineProcess {
                 mpsc::error::TrySendError::Full(_) => EngineError::Busy,
                 mpsc::error::TrySendError::Closed(_) => EngineError::NotRunning,
             })?;
-        if matches!(command, Command::Shutdown) {
+        if stops {
             engine.stopping.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -245,6 +255,10 @@ async fn read_events(stdout: impl AsyncRead + Unpin, events: Arc<EventStream>) {
             Ok(Line::Whole(bytes)) => match serde_json::from_slice::<Event>(&bytes) {
                 Ok(event) => events.publish(DesktopEvent::Engine { event }),
                 Err(error) => {
+                    if let Ok(event) = serde_json::from_slice::<ApiEvent>(&bytes) {
+                        events.publish(DesktopEvent::Api { event });
+                        continue;
+                    }
                     let start: String = String::from_utf8_lossy(&bytes).chars().take(80).collect();
                     events.notice(format!(
                         "The engine sent a line that is no event ({error}): {start}"

@@ -5,6 +5,7 @@ import type { DesktopEvent } from '../bindings/DesktopEvent';
 import type { GenerationStats } from '../bindings/GenerationStats';
 import { sentence } from '../sentence';
 import type { HubApi } from '../hub/api';
+import { ServerState } from '../server/server.svelte';
 import { DownloadsState } from '../hub/downloads.svelte';
 import { FindState } from '../hub/find.svelte';
 import { ChatState } from './chat.svelte';
@@ -32,6 +33,7 @@ export class AppState {
   readonly hub: HubApi;
   readonly find: FindState;
   readonly downloads: DownloadsState;
+  readonly server: ServerState;
 
   /** The person closed the window while downloads run, and is asked about them. */
   closing = $state(false);
@@ -52,6 +54,7 @@ export class AppState {
     });
     this.chat = new ChatState(this.engine, this.settings, storage);
     this.hub = hub;
+    this.server = new ServerState(api, this.settings);
     this.find = new FindState(hub, this.settings);
     this.downloads = new DownloadsState(hub, () => {
       void this.library.refresh();
@@ -78,6 +81,7 @@ export class AppState {
     this.model.receive(event);
     this.memory.receive(event);
     this.chat.receive(event);
+    this.server.receive(event);
     if (event.type === 'engine' && event.event.type === 'finished') this.#measured(event.event.stats);
     if (event.type === 'engine' && event.event.type === 'ready' && !this.#began) {
       this.#began = true;

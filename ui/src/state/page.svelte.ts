@@ -1,4 +1,4 @@
-export const pages = ['chat', 'models', 'memory', 'settings'] as const;
+export const pages = ['chat', 'models', 'memory', 'api', 'settings'] as const;
 export type Page = (typeof pages)[number];
 
 const MEMORY_PAGE_HZ = 8;

@@ -46,6 +46,8 @@ export function freshSettings(): Settings {
     folders: [],
     speeds: {},
     download_limit: null,
+    serve_api: false,
+    api: { host: '127.0.0.1', port: 8000, api_key: null, origins: [], timeout_seconds: 3600 },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Api } from '../api';
+import type { ApiCommand } from '../bindings/ApiCommand';
 import type { CloseChoice } from '../bindings/CloseChoice';
 import type { Command } from '../bindings/Command';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
@@ -19,6 +20,7 @@ export const demoPath = '/models/demo.gguf';
 /** Writes down what the window asks for; tests play the events. */
 export class Recorder implements Api {
   readonly commands: Command[] = [];
+  readonly apiCommands: ApiCommand[] = [];
   readonly saved: Settings[] = [];
   starts = 0;
   settings: Settings = freshSettings();
@@ -48,6 +50,10 @@ export class Recorder implements Api {
   async send(command: Command): Promise<void> {
     if (this.refusal !== null) throw this.refusal;
     this.commands.push(command);
+  }
+  async sendApi(command: ApiCommand): Promise<void> {
+    if (this.refusal !== null) throw this.refusal;
+    this.apiCommands.push(command);
   }
   async startEngine(): Promise<void> {
     this.starts += 1;
