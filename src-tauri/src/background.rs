@@ -1,7 +1,7 @@
 //! Closing the window while downloads run: the person is asked, and may let them
 //! go on without a window. Starting the application again shows it again.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use crate::hub::desk::Desk;
 const LOOK: Duration = Duration::from_secs(1);
 /// Another process of this user answers at once, or hangs.
 const ANSWER: Duration = Duration::from_secs(5);
+/// What a process that is started asks for.
+const SHOW: &str = "show";
 /// What a process without a window answers when it shows it, and another one.
 const SHOWN: &str = "shown";
 const OPEN: &str = "open";
@@ -78,12 +80,13 @@ pub async fn close_window(
 
 /// Ends the process when nothing is left to fetch, unless its window is back.
 async fn end_with_downloads(app: &AppHandle) {
-    while app.state::<Background>().hidden.load(Ordering::Relaxed) {
-        if app
-            .state::<Desk>()
-            .queue()
-            .is_ok_and(|queue| queue.is_idle())
-        {
+    let idle = || {
+        let desk = app.state::<Desk>();
+        desk.queue().is_ok_and(|queue| queue.is_idle())
+    };
+    while hidden(app).load(Ordering::Relaxed) {
+        // Whoever takes the mark decides: to end, or to show the window.
+        if idle() && hidden(app).swap(false, Ordering::Relaxed) {
             app.exit(0);
             return;
         }
@@ -95,12 +98,9 @@ async fn end_with_downloads(app: &AppHandle) {
 pub fn show_other() -> bool {
     let ask = || {
         let mut other = UnixStream::connect(socket()?).ok()?;
-        other.set_read_timeout(Some(ANSWER)).ok()?;
         other.set_write_timeout(Some(ANSWER)).ok()?;
-        other.write_all(b"show\n").ok()?;
-        let mut answer = String::new();
-        BufReader::new(other).read_line(&mut answer).ok()?;
-        Some(answer.trim() == SHOWN)
+        writeln!(other, "{SHOW}").ok()?;
+        Some(line(&other)? == SHOWN)
     };
     ask().unwrap_or(false)
 }
@@ -121,6 +121,10 @@ pub fn listen(app: &AppHandle) {
     let app = app.clone();
     let serve = move || {
         for mut asking in listener.incoming().flatten() {
+            // Not before it has asked: it could not write any more.
+            if line(&asking).as_deref() != Some(SHOW) {
+                continue;
+            }
             // The answer first: to show a window may take longer than the other waits.
             let was_hidden = hidden(&app).swap(false, Ordering::Relaxed);
             let answer = if was_hidden { SHOWN } else { OPEN };
@@ -133,6 +137,17 @@ pub fn listen(app: &AppHandle) {
     };
     let thread = std::thread::Builder::new().name("show window".into());
     let _ = thread.spawn(serve);
+}
+
+/// What the other side says, unless it takes too long.
+fn line(stream: &UnixStream) -> Option<String> {
+    stream.set_read_timeout(Some(ANSWER)).ok()?;
+    let mut line = String::new();
+    let longest = SHOW.len().max(SHOWN.len()).max(OPEN.len()) as u64 + 1;
+    BufReader::new(stream.take(longest))
+        .read_line(&mut line)
+        .ok()?;
+    Some(line.trim().to_owned())
 }
 
 fn hidden(app: &AppHandle) -> &AtomicBool {
