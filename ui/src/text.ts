@@ -226,8 +226,9 @@ export const text = {
       `Slots that each layer keeps in its fastest memory, of ${format.number(total)} experts.`,
     ramHelp: 'For weights, state and expert slots. The rest stays on disk.',
     context: 'Context',
-    contextValue: (reserved: number, most: number) =>
-      `${format.tokens(reserved)} reserved, the model was made for ${format.number(most)}`,
+    tokenUnit: 'tokens',
+    contextHelp: (most: number) =>
+      `Tokens of questions and answers to keep memory for. The model was made for ${format.number(most)}.`,
     inUse: (value: string) => `in use: ${value}`,
     fixed: (value: string) => `Only ${value} works for this model on this machine.`,
     setAutomatic: (name: string) => `Set ${name} to automatic`,
@@ -315,6 +316,7 @@ export const text = {
     residentColumn: 'Filled',
     read: 'Read',
     waited: 'Waited',
+    swap: 'One read, P50 / P95',
     cacheOff: 'VRAM cache off: slower here',
   },
 

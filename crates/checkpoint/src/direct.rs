@@ -1,5 +1,6 @@
 //! Reading past the page cache, so that what a program keeps in memory is what it
-//! decided to keep.
+//! decided to keep. What the system has in memory anyway is taken from there, and
+//! left there.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -9,6 +10,7 @@ use rustix::fs::{Advice, OFlags, fadvise};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::CheckpointError;
+use crate::page_cache::PageCache;
 use crate::source::SourceFile;
 use crate::tensor::TensorInfo;
 
@@ -20,13 +22,19 @@ pub const DIRECT_ALIGNMENT: usize = 4096;
 #[derive(Debug)]
 pub struct DirectReader<'a> {
     checkpoint: &'a Checkpoint,
-    /// The same files once more, where their file system can read directly.
-    files: &'a [Option<File>],
+    files: &'a [Option<Direct>],
 }
 
 /// The second handles of a checkpoint's files.
 #[derive(Debug, Default)]
-pub struct DirectFiles(Vec<Option<File>>);
+pub struct DirectFiles(Vec<Option<Direct>>);
+
+/// A file once more, where its file system can read directly.
+#[derive(Debug)]
+struct Direct {
+    file: File,
+    cache: Option<PageCache>,
+}
 
 impl DirectFiles {
     /// Opens all files again. One whose file system cannot read directly is read
@@ -67,10 +75,15 @@ impl DirectReader<'_> {
         scratch: &'s mut [u8],
     ) -> Result<&'s [u8], CheckpointError> {
         let (source, start) = self.checkpoint.locate(t, from, len)?;
-        let file = self.files.get(t.file as usize).and_then(Option::as_ref);
+        let direct = self.files.get(t.file as usize).and_then(Option::as_ref);
+        let cache = direct.and_then(|d| d.cache.as_ref());
+        if cache.is_some_and(|cache| cache.holds(start, len)) {
+            source.read_at(start, &mut scratch[..len])?;
+            return Ok(&scratch[..len]);
+        }
         let aligned = scratch.as_ptr().addr().is_multiple_of(DIRECT_ALIGNMENT);
-        match file {
-            Some(file) if aligned && scratch.len() >= scratch_bytes(len) => {
+        match direct {
+            Some(Direct { file, .. }) if aligned && scratch.len() >= scratch_bytes(len) => {
                 let lead = (start % DIRECT_ALIGNMENT as u64) as usize;
                 let whole = (lead + len).next_multiple_of(DIRECT_ALIGNMENT);
                 let out = &mut scratch[..whole];
@@ -119,7 +132,7 @@ fn cached<'s>(
 
 /// The open file once more by its descriptor, so that it is the same one even if
 /// its name now means another.
-fn open_direct(source: &SourceFile) -> Option<File> {
+fn open_direct(source: &SourceFile) -> Option<Direct> {
     let path = format!("/proc/self/fd/{}", source.file().as_raw_fd());
     let file = OpenOptions::new()
         .read(true)
@@ -131,5 +144,6 @@ fn open_direct(source: &SourceFile) -> Option<File> {
     let start = probe.as_ptr().align_offset(DIRECT_ALIGNMENT);
     let block = probe.get_mut(start..start + DIRECT_ALIGNMENT)?;
     file.read_at(block, 0).ok().filter(|n| *n > 0)?;
-    Some(file)
+    let cache = PageCache::of(&file);
+    Some(Direct { file, cache })
 }

@@ -15,6 +15,7 @@ mod gguf;
 mod hub;
 mod limits;
 mod locate;
+mod page_cache;
 mod part_name;
 mod source;
 mod tensor;

@@ -143,6 +143,51 @@ fn settings_act_between_two_tokens() {
 }
 
 #[test]
+fn a_context_shorter_than_the_answer_is_refused() {
+    let (host, events) = loaded(MemorySettings::default());
+    host.send(Command::Generate {
+        id: 2,
+        request: long_answer(4000),
+    });
+    until(&events, |e| {
+        matches!(e, Event::Token { tokens, .. } if *tokens > 280).then_some(())
+    });
+    let memory = MemorySettings {
+        context: Some(256),
+        ..MemorySettings::default()
+    };
+    host.send(Command::Configure {
+        id: 3,
+        memory: memory.clone(),
+    });
+    let refused = loop {
+        if let Event::Failed { id, failure } = next(&events) {
+            assert_eq!(id, Some(3));
+            break failure;
+        }
+    };
+    assert_eq!(refused.kind, FailureKind::Memory);
+    assert!(refused.message.contains("Stop it first"), "{refused:?}");
+    host.send(Command::Cancel { id: 2 });
+    assert_eq!(finish(&events, 2).0, FinishReason::Cancelled);
+    host.send(Command::Configure { id: 4, memory });
+    let context = until(&events, |e| match e {
+        Event::Configured { id: 4, placement } => Some(placement.context),
+        _ => None,
+    });
+    assert_eq!(context, 256);
+    host.send(Command::Generate {
+        id: 5,
+        request: long_answer(4000),
+    });
+    let (reason, tokens) = finish(&events, 5);
+    assert!(
+        reason == FinishReason::ContextFull && tokens < 256,
+        "{reason:?}"
+    );
+}
+
+#[test]
 fn cancelling_keeps_the_engine_usable() {
     let (host, events) = loaded(MemorySettings::default());
     host.send(Command::Generate {

@@ -7,8 +7,13 @@ use std::ptr::NonNull;
 const ALIGNMENT: usize = 64;
 
 /// Bytes on the heap, aligned to 64, whose allocation may fail.
+///
+/// The allocation itself is longer and less aligned: only then are fresh pages,
+/// which the system clears, not cleared once more.
 pub struct AlignedBytes {
-    start: NonNull<u8>,
+    allocated: NonNull<u8>,
+    /// From the allocation to the first byte in use.
+    skipped: usize,
     len: usize,
 }
 
@@ -20,25 +25,32 @@ unsafe impl Sync for AlignedBytes {}
 impl AlignedBytes {
     /// `len` zero bytes; `None` if the system does not give that much memory.
     pub fn try_new(len: usize) -> Option<AlignedBytes> {
-        let layout = Layout::from_size_align(len, ALIGNMENT).ok()?;
-        let start = if len == 0 {
-            NonNull::new(std::ptr::without_provenance_mut(ALIGNMENT))?
-        } else {
-            // SAFETY: the layout is not of size zero.
-            NonNull::new(unsafe { alloc_zeroed(layout) })?
-        };
-        Some(AlignedBytes { start, len })
+        // SAFETY: the layout is not of size zero.
+        let allocated = NonNull::new(unsafe { alloc_zeroed(layout(len)?) })?;
+        let skipped = allocated.addr().get().wrapping_neg() % ALIGNMENT;
+        Some(AlignedBytes {
+            allocated,
+            skipped,
+            len,
+        })
     }
+
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: the allocation is longer than `len` by more than what is skipped.
+        unsafe { self.allocated.add(self.skipped) }
+    }
+}
+
+/// Of an allocation with room for `len` bytes after the skipped ones.
+fn layout(len: usize) -> Option<Layout> {
+    Layout::from_size_align(len.checked_add(ALIGNMENT)?, 1).ok()
 }
 
 impl Drop for AlignedBytes {
     fn drop(&mut self) {
-        if self.len > 0 {
-            let layout = Layout::from_size_align(self.len, ALIGNMENT);
-            let layout = layout.expect("the buffer was made with this layout");
-            // SAFETY: allocated in `try_new` with this layout.
-            unsafe { dealloc(self.start.as_ptr(), layout) }
-        }
+        let layout = layout(self.len).expect("the buffer was made with this layout");
+        // SAFETY: allocated in `try_new` with this layout.
+        unsafe { dealloc(self.allocated.as_ptr(), layout) }
     }
 }
 
@@ -47,14 +59,14 @@ impl Deref for AlignedBytes {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: `len` initialised bytes that `self` owns.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.start().as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: `len` initialised bytes that `self` owns exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start().as_ptr(), self.len) }
     }
 }
 

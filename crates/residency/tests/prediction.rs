@@ -66,6 +66,9 @@ fn traces() -> Vec<(String, Trace)> {
         "published".into(),
         local(2, 512, 10, 600, &Locality::published(), 7),
     ));
+    // The demo model's over the sample prompts, by `moestro profile --record`.
+    let recorded = Trace::read(&include_bytes!("data/demo.routes")[..]);
+    all.push(("recorded".into(), recorded.unwrap()));
     all
 }
 

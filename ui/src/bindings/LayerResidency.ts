@@ -6,6 +6,10 @@ export type LayerResidency = {
  */
 layer: number, slots: number, resident: number, hits: number, misses: number, bytes_read: number, wait_us: number, 
 /**
+ * From asking for an expert to having all of it, over the latest reads.
+ */
+swap_p50_us: number, swap_p95_us: number, 
+/**
  * Is its cache in VRAM off, because computing all in RAM is faster?
  */
 cache_off: boolean, };

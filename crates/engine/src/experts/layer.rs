@@ -6,6 +6,7 @@ use moestro_kernels::Matrix;
 use moestro_residency::{Depth, Lookup, Policy, Resident};
 
 use super::buffer::Held;
+use super::latencies::Latencies;
 use super::source::{parts, sizes};
 use crate::protocol::{LayerResidency, Totals};
 use crate::weights::LayerExperts;
@@ -29,6 +30,7 @@ pub struct Layer {
     sum: ExpertCounters,
     pub bytes_read: u64,
     pub wait_us: u64,
+    pub latencies: Latencies,
 }
 
 impl Layer {
@@ -41,6 +43,7 @@ impl Layer {
             sum: ExpertCounters::default(),
             bytes_read: 0,
             wait_us: 0,
+            latencies: Latencies::default(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Layer {
     }
 
     pub fn residency(&self) -> LayerResidency {
+        let [swap_p50_us, swap_p95_us] = self.latencies.percentiles([0.5, 0.95]);
         LayerResidency {
             layer: self.source.layer,
             slots: self.resident.slots().capacity(),
@@ -87,6 +91,8 @@ impl Layer {
             misses: self.sum.misses,
             bytes_read: self.bytes_read,
             wait_us: self.wait_us,
+            swap_p50_us,
+            swap_p95_us,
             cache_off: false,
         }
     }

@@ -193,6 +193,7 @@ impl Experts {
             return Err(EngineError::ExpertRead(error));
         }
         self.latencies.add(arrival.took);
+        layer.latencies.add(arrival.took);
         step.guests.insert(arrival.expert, arrival.held);
         Ok(())
     }

@@ -236,7 +236,16 @@ impl Runner {
 
     fn configure(&mut self, id: u64, memory: &MemorySettings) -> Result<()> {
         let loaded = self.loaded.as_mut().ok_or_else(not_loaded)?;
+        let context = loaded.engine.plan(memory).context;
+        let written = loaded.schedule.longest();
+        if context < written {
+            return Err(EngineError::Budget(format!(
+                "This leaves room for {context} tokens of context, and the answer being written \
+                 has {written}. Stop it first, or leave more room."
+            )));
+        }
         let placement = loaded.engine.configure(memory)?.clone();
+        loaded.schedule.make_room(&loaded.engine);
         self.forecast = None;
         self.emit(Event::Configured { id, placement });
         Ok(())

@@ -177,6 +177,9 @@ pub struct LayerResidency {
     pub misses: u64,
     pub bytes_read: u64,
     pub wait_us: u64,
+    /// From asking for an expert to having all of it, over the latest reads.
+    pub swap_p50_us: u64,
+    pub swap_p95_us: u64,
     /// Is its cache in VRAM off, because computing all in RAM is faster?
     pub cache_off: bool,
 }

@@ -93,6 +93,12 @@ impl Schedule {
         }
     }
 
+    /// Tokens of the longest session under way.
+    pub fn longest(&self) -> usize {
+        let live = self.running.iter().filter_map(|a| a.session.as_ref());
+        live.map(Session::len).max().unwrap_or(0)
+    }
+
     fn live_bytes(&self) -> u64 {
         let live = self.running.iter().filter_map(|a| a.session.as_ref());
         live.map(Session::bytes).sum()
@@ -271,8 +277,9 @@ impl Schedule {
         }
     }
 
-    /// Forgets kept sessions, then sends the youngest answers back to wait.
-    fn make_room(&mut self, engine: &Engine) {
+    /// Forgets kept sessions, then sends the youngest answers back to wait, until
+    /// the rest fits.
+    pub fn make_room(&mut self, engine: &Engine) {
         let room = engine.sessions_room();
         self.sessions.shrink(room.saturating_sub(self.live_bytes()));
         while self.running.len() > 1 && self.live_bytes() > room {

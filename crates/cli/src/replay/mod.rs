@@ -2,6 +2,8 @@
 //! several sizes of expert memory, beside what was foretold of each just before it
 //! was set.
 
+mod changes;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use candle_core::Tensor;
 use clap::{Args, ValueEnum};
 use moestro_engine::placement::show_bytes;
 use moestro_engine::protocol::{Forecast, MemorySettings};
@@ -16,6 +19,7 @@ use moestro_engine::{Cancel, Engine, Logits, Precision, Session, hardware};
 use moestro_residency::{Locality, Trace, adversarial, local, uniform};
 use serde_json::json;
 
+use self::changes::Changes;
 use crate::arguments::ModelArguments;
 use crate::size::parse_size;
 
@@ -43,6 +47,10 @@ pub struct Replay {
     /// RAM budgets to measure after the first, separated by commas
     #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = parse_size)]
     pub budgets: Vec<u64>,
+    /// Then change the budget this often, at random between the first and the
+    /// largest, once before every token
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub changes: usize,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -73,7 +81,7 @@ pub fn run(a: &Replay) -> Result<()> {
     }
     let mut engine = a.model.load(Precision::Stored)?;
     let trace = Arc::new(trace(a, &engine)?);
-    engine.experts_mut().replay(Some(trace))?;
+    engine.experts_mut().replay(Some(trace.clone()))?;
     let mut settings = engine.placement().settings.clone();
     let mut decode = Decode {
         session: engine.session(),
@@ -93,7 +101,20 @@ pub fn run(a: &Replay) -> Result<()> {
     if let Some(forecast) = engine.forecast() {
         eprintln!("{}", forecast.bottleneck);
     }
-    show(a, &engine, &all);
+    let changes = if a.changes > 0 {
+        let most = a.budgets.iter().copied().max().unwrap_or(first).max(first);
+        let budgets = first..=most;
+        Some(changes::run(
+            &mut engine,
+            &trace,
+            &settings,
+            budgets,
+            a.changes,
+        )?)
+    } else {
+        None
+    };
+    show(a, &engine, &all, changes.as_ref());
     Ok(())
 }
 
@@ -153,15 +174,21 @@ struct Decode {
 
 impl Decode {
     fn tokens(&mut self, engine: &mut Engine, count: usize) -> Result<()> {
-        let never = Cancel::new();
         for _ in 0..count {
-            if self.session.len() + 1 >= engine.placement().context {
-                self.session = engine.session();
-            }
-            engine.forward(&mut self.session, &[self.token], Logits::Last, &never)?;
-            self.token = (self.token + 17) % engine.info.vocabulary as u32;
+            self.token(engine)?;
         }
         Ok(())
+    }
+
+    /// The logits of the next token, `[1, vocabulary]`.
+    fn token(&mut self, engine: &mut Engine) -> Result<Tensor> {
+        if self.session.len() + 1 >= engine.placement().context {
+            self.session = engine.session();
+        }
+        let never = Cancel::new();
+        let logits = engine.forward(&mut self.session, &[self.token], Logits::Last, &never)?;
+        self.token = (self.token + 17) % engine.info.vocabulary as u32;
+        Ok(logits)
     }
 }
 
@@ -191,7 +218,7 @@ fn measure(
     })
 }
 
-fn show(a: &Replay, engine: &Engine, all: &[Measurement]) {
+fn show(a: &Replay, engine: &Engine, all: &[Measurement], changes: Option<&Changes>) {
     let error = |m: &Measurement| m.predicted.map(|p| 100.0 * (p / m.measured - 1.0));
     let telemetry = engine.experts().telemetry();
     let peak = hardware::peak_bytes();
@@ -210,6 +237,7 @@ fn show(a: &Replay, engine: &Engine, all: &[Measurement]) {
             "model": engine.info.name, "sizes": rows, "peak_resident_bytes": peak,
             "swap_p50_us": telemetry.swap_p50_us, "swap_p95_us": telemetry.swap_p95_us,
             "queue_depth": telemetry.queue_depth, "direct_io": telemetry.direct_io,
+            "changes": changes.map(Changes::json),
         });
         println!("{text:#}");
         return;
@@ -240,4 +268,7 @@ fn show(a: &Replay, engine: &Engine, all: &[Measurement]) {
         telemetry.queue_depth,
         show_bytes(peak)
     );
+    if let Some(changes) = changes {
+        println!("{changes}");
+    }
 }
