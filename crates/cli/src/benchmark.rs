@@ -11,6 +11,7 @@ use moestro_engine::{Cancel, Engine, Logits, Precision, hardware};
 use serde_json::{Value, json};
 
 use crate::arguments::ModelArguments;
+use crate::streams::{Turn, turn};
 
 #[derive(Args)]
 pub struct Benchmark {
@@ -25,6 +26,9 @@ pub struct Benchmark {
     /// Measured rounds, after one to warm up
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub repeat: usize,
+    /// Answers written side by side, measured in turns with one alone
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub streams: usize,
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
     /// Write there instead of to standard output
@@ -50,8 +54,8 @@ struct Round {
 }
 
 pub fn run(a: &Benchmark) -> Result<()> {
-    if a.prompt == 0 || a.generate < 2 || a.repeat == 0 {
-        bail!("measure at least one prompt token, two generated tokens and one round");
+    if a.prompt == 0 || a.generate < 2 || a.repeat == 0 || a.streams == 0 {
+        bail!("measure at least one prompt token, two generated tokens, one round and one stream");
     }
     let start = Instant::now();
     let mut engine = a.model.load(Precision::Stored)?;
@@ -69,7 +73,10 @@ pub fn run(a: &Benchmark) -> Result<()> {
         .map(|_| round(&mut engine, a.prompt, a.generate))
         .collect::<Result<Vec<_>>>()?;
     let after = engine.read_bandwidth();
-    let lines = figures(a, &engine, &rounds, load, before, after);
+    let mut lines = figures(a, &engine, &rounds, load, before, after);
+    if a.streams > 1 {
+        lines.extend(side_by_side(a, &mut engine)?);
+    }
     let title = format!(
         "{} ({}), {} threads, {} kernels",
         engine.info.name,
@@ -174,6 +181,23 @@ fn figures(
             "MB",
         ),
     ]
+}
+
+fn side_by_side(a: &Benchmark, engine: &mut Engine) -> Result<[Line; 4]> {
+    let turns = (0..a.repeat)
+        .map(|_| turn(engine, a.streams, a.generate))
+        .collect::<Result<Vec<_>>>()?;
+    let median = |of: fn(&Turn) -> f64| Spread::of(turns.iter().map(of)).median;
+    Ok([
+        ("streams side by side", a.streams as f64, ""),
+        ("decode, one alone", median(|t| t.alone), "tokens/s"),
+        ("decode, all streams", median(|t| t.together), "tokens/s"),
+        (
+            "all streams against one",
+            median(|t| t.together / t.alone),
+            "times",
+        ),
+    ])
 }
 
 struct Spread {

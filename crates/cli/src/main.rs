@@ -15,6 +15,7 @@ mod replay;
 mod search;
 mod serve;
 mod size;
+mod streams;
 mod synthesize;
 
 use std::process::ExitCode;

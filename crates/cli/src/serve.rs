@@ -8,6 +8,7 @@ use clap::Args;
 use moestro_engine::protocol::{Command, Event, LoadRequest};
 use moestro_engine::{Host, profiles_folder};
 use moestro_server::{Observer, Present, RequestSeen, Settings, start};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::arguments::{ModelArguments, progress};
 
@@ -57,10 +58,9 @@ pub fn run(a: &Serve) -> Result<()> {
     let seen = present.clone();
     let host = Host::start(profiles_folder(), move |event| {
         seen.see(&event);
-        // Nobody listens any more once the model is loaded.
         let _ = sender.send(event);
     });
-    load(a, &host, events)?;
+    load(a, &host, &events)?;
     let log = a.log;
     let observer: Observer = Arc::new(move |request| {
         if log && request.done {
@@ -69,14 +69,41 @@ pub fn run(a: &Serve) -> Result<()> {
     });
     let server = start(&settings, host.remote(), present, observer)?;
     eprintln!("serving at http://{}, press Ctrl-C to end", server.address);
-    asked_to_end()?;
+    let end = wait_for_end(events)?;
     eprintln!("ending");
     drop(server);
     drop(host);
-    Ok(())
+    match end {
+        End::Asked => Ok(()),
+        End::Engine => bail!("the engine stopped by a fault; its message is above"),
+    }
 }
 
-fn load(a: &Serve, host: &Host, events: Receiver<Event>) -> Result<()> {
+enum End {
+    Asked,
+    /// It is gone.
+    Engine,
+}
+
+/// Waits until somebody wants the end or the engine has come to its own.
+fn wait_for_end(events: Receiver<Event>) -> Result<End> {
+    let (asked, end) = channel();
+    let gone = asked.clone();
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        // Ctrl-C, or what a service manager sends.
+        signals.forever().next();
+        let _ = asked.send(End::Asked);
+    });
+    std::thread::spawn(move || {
+        // Nobody needs the events any more, only their end.
+        events.iter().for_each(drop);
+        let _ = gone.send(End::Engine);
+    });
+    Ok(end.recv()?)
+}
+
+fn load(a: &Serve, host: &Host, events: &Receiver<Event>) -> Result<()> {
     let path = a.model.path()?;
     let request = LoadRequest {
         model: path.clone(),
@@ -100,14 +127,6 @@ fn load(a: &Serve, host: &Host, events: Receiver<Event>) -> Result<()> {
             _ => {}
         }
     }
-}
-
-/// Waits for Ctrl-C, or for what a service manager sends.
-fn asked_to_end() -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    signals.forever().next();
-    Ok(())
 }
 
 fn line(r: &RequestSeen) -> String {

@@ -31,14 +31,18 @@ pub fn generate_batch(
     each: &mut dyn FnMut(BatchAnswer),
 ) -> Result<()> {
     let mut prompts = Vec::with_capacity(requests.len());
+    let mut prepared = Vec::with_capacity(requests.len());
     for request in requests {
-        let answer = Generation::prepare(engine, request)?;
+        let answer = Generation::prepare(&engine.text, request)?;
         prompts.push(answer.prompt().to_vec());
+        prepared.push(Some(answer));
     }
     let mut schedule = Schedule::default();
     for request in order(&prompts) {
-        let id = request as u64;
-        schedule.push(engine, id, &requests[request], cancel.clone())?;
+        if let Some(answer) = prepared[request].take() {
+            let client = requests[request].client.clone();
+            schedule.push(engine, request as u64, client, answer, cancel.clone())?;
+        }
     }
     let mut texts = vec![String::new(); requests.len()];
     let mut failed = None;

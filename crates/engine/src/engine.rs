@@ -43,7 +43,8 @@ pub struct LoadOptions {
 
 pub struct Engine {
     pub info: ModelInfo,
-    pub text: TextAssets,
+    /// Shared with those who prepare answers.
+    pub text: Arc<TextAssets>,
     hardware: Hardware,
     sizes: ModelSizes,
     placement: Placement,
@@ -101,7 +102,7 @@ impl Engine {
             mut manifest,
             mut sizes,
         } = inspect(path, options.precision)?;
-        let text = TextAssets::read(&checkpoint)?;
+        let text = Arc::new(TextAssets::read(&checkpoint)?);
         sizes.program_bytes = hardware::process_bytes();
         let placement = place(&sizes, &hardware, &options.memory, &hardware.gpu_note);
         if !placement.fits {

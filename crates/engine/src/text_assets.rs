@@ -51,6 +51,10 @@ impl TextAssets {
             Form::JsonObject => moestro_text::Form::JsonObject,
             Form::JsonSchema { schema } => moestro_text::Form::JsonSchema(schema.clone()),
             Form::Lark { grammar } => moestro_text::Form::Lark(grammar.clone()),
+            Form::Calls { .. } => {
+                let said = "a form of calls is begun by each of its grammars";
+                return Err(EngineError::Request(said.into()));
+            }
         };
         Ok(grammars.begin(&form)?)
     }

@@ -379,3 +379,25 @@ fn a_host_ends_in_the_middle_of_an_answer() {
     host.send(Command::Shutdown);
     assert!(host.wait(), "it ends, and not by a fault");
 }
+
+/// Nobody waits for the answers of an engine that has come to its end by a fault.
+#[test]
+fn a_fault_lets_go_of_those_who_wait() {
+    let host = Host::start(None, |event| {
+        assert!(
+            !matches!(event, Event::Unloaded { .. }),
+            "a fault on the engine's thread"
+        );
+    });
+    let remote = host.remote();
+    host.send(Command::Unload { id: 1 });
+    let (sender, answers) = std::sync::mpsc::channel();
+    let listener: moestro_engine::Listener =
+        std::sync::Arc::new(move |event| drop(sender.send(event)));
+    let asked = remote.ask(|id| Command::Look { id }, listener);
+    let heard = answers.recv_timeout(Duration::from_secs(120));
+    let let_go = heard == Err(std::sync::mpsc::RecvTimeoutError::Disconnected);
+    assert!(let_go || asked.is_none(), "{heard:?}");
+    assert!(!host.wait(), "it ended by a fault");
+    assert!(!remote.send(Command::Watch { hz: 1.0 }));
+}

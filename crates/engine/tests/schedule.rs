@@ -278,3 +278,34 @@ fn bias_probabilities_and_form_act_on_the_answer() {
     };
     assert!(failure.message.contains("form"), "{}", failure.message);
 }
+
+/// A schema that takes long to become a grammar keeps no running answer waiting.
+#[test]
+fn heavy_schemas_are_prepared_beside_running_answers() {
+    let answers = host("gguf/qwen3_next-tiny.gguf", 60_000);
+    answers.ask(2, greedy_request(prompt(2, 4), 50_000));
+    while !matches!(answers.next(), Event::Token { .. }) {}
+    let property = |i: usize| {
+        let schema =
+            serde_json::json!({ "type": "string", "pattern": format!("^(a|b{i}){{1,40}}x+$") });
+        (format!("property {i}"), schema)
+    };
+    let properties: serde_json::Map<_, _> = (0..1500).map(property).collect();
+    let schema = serde_json::json!({ "type": "object", "properties": properties });
+    let mut heavy = greedy_request(prompt(3, 4), 3);
+    heavy.form = Some(Form::JsonSchema { schema });
+    while answers.events.try_recv().is_ok() {}
+    answers.ask(3, heavy);
+    let mut tokens = 0;
+    loop {
+        let event = answers.events.recv_timeout(PATIENCE).expect("an event");
+        match event {
+            Event::Token { id: 2, .. } => tokens += 1,
+            // Whether it can be kept is not the question.
+            event if event.id() == Some(3) => break,
+            _ => {}
+        }
+    }
+    assert!(tokens > 20, "{tokens} tokens came meanwhile");
+    answers.host.send(Command::Cancel { id: 2 });
+}

@@ -18,7 +18,12 @@ use crate::tickets::Ticket;
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
     /// Its prompt of so many tokens is being read; `reused` were known.
-    Reading { prompt: usize, reused: usize },
+    Reading {
+        prompt: usize,
+        reused: usize,
+        /// Of the prompt's next tokens, if they were asked for.
+        logprobs: Vec<TokenLogprobs>,
+    },
     Token {
         text: String,
         logprobs: Option<TokenLogprobs>,
@@ -83,11 +88,16 @@ impl Answers {
         self.numbers.len()
     }
 
+    /// Is there nothing more to come?
+    pub fn have_ended(&self) -> bool {
+        self.numbers.iter().all(Option::is_none)
+    }
+
     /// The next news of any of them, with its place; `None` after all have ended.
     /// An error ends them all.
     pub async fn next(&mut self) -> Option<Result<(usize, News), ApiError>> {
         loop {
-            if self.numbers.iter().all(Option::is_none) {
+            if self.have_ended() {
                 return None;
             }
             let event = tokio::select! {
@@ -103,9 +113,15 @@ impl Answers {
                 return Some(Err(self.give_up(ApiError::gone())));
             };
             let news = match event {
-                Event::PrefillProgress { total, reused, .. } => News::Reading {
+                Event::PrefillProgress {
+                    total,
+                    reused,
+                    logprobs,
+                    ..
+                } => News::Reading {
                     prompt: total,
                     reused,
+                    logprobs,
                 },
                 Event::Token { text, logprobs, .. } => {
                     self.ticket.first_token();

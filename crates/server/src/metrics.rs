@@ -199,6 +199,21 @@ impl Page {
             "Tokens of context in use",
             m.context_used,
         );
+        let queue = [
+            (
+                "running_answers",
+                "Answers that the engine works on",
+                m.answers_running,
+            ),
+            (
+                "waiting_answers",
+                "Answers that wait for their turn",
+                m.answers_waiting,
+            ),
+        ];
+        for (name, help, value) in queue {
+            self.one(name, "gauge", help, value);
+        }
         self.one(
             "process_bytes",
             "gauge",

@@ -18,6 +18,8 @@ pub enum Bit {
     Reading {
         prompt: usize,
         reused: usize,
+        /// Of the prompt's next tokens, if they were asked for.
+        logprobs: Vec<TokenLogprobs>,
     },
     More {
         parts: Vec<Part>,
@@ -80,6 +82,11 @@ impl Replies {
         self.parsers.len()
     }
 
+    /// Is there nothing more to come?
+    pub fn have_ended(&self) -> bool {
+        self.first.is_none() && self.answers.have_ended()
+    }
+
     /// The next bit of any of them, with its place; `None` after all have ended.
     pub async fn next(&mut self) -> Option<Result<(usize, Bit), ApiError>> {
         if let Some(first) = self.first.take() {
@@ -92,7 +99,15 @@ impl Replies {
         let parser = &mut self.parsers[i];
         let mut parts = Vec::new();
         let bit = match news {
-            News::Reading { prompt, reused } => Bit::Reading { prompt, reused },
+            News::Reading {
+                prompt,
+                reused,
+                logprobs,
+            } => Bit::Reading {
+                prompt,
+                reused,
+                logprobs,
+            },
             News::Token { text, logprobs } => {
                 match parser {
                     Some(parser) => parser.push(&text, &mut parts),
@@ -135,6 +150,8 @@ pub struct Whole {
     pub reasoning: String,
     pub content: String,
     pub calls: Vec<WholeCall>,
+    /// Of all tokens of the prompt, if they were asked for.
+    pub prompt_logprobs: Vec<TokenLogprobs>,
     pub logprobs: Vec<TokenLogprobs>,
     pub end: Option<End>,
 }
@@ -149,7 +166,10 @@ pub struct WholeCall {
 impl Whole {
     fn take(&mut self, bit: Bit) {
         let parts = match bit {
-            Bit::Reading { .. } => return,
+            Bit::Reading { logprobs, .. } => {
+                self.prompt_logprobs.extend(logprobs);
+                return;
+            }
             Bit::More { parts, logprobs } => {
                 self.logprobs.extend(logprobs);
                 parts

@@ -1,7 +1,8 @@
 //! Answers that must have a form: JSON, a JSON schema or a grammar decide which
 //! tokens may come next. The work is llguidance's; nothing of a schema is trusted.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
@@ -25,9 +26,14 @@ pub enum Form {
 /// Largest schema or grammar, in bytes of text.
 const MOST_BYTES: usize = 256 << 10;
 
+/// Forms that are kept ready, because clients send the same ones again.
+const MOST_KEPT: usize = 8;
+
 /// The vocabulary as grammars see it; made once for a tokenizer.
 pub struct Grammars {
     factory: ParserFactory,
+    /// The latest last.
+    kept: Mutex<VecDeque<(Form, Constraint)>>,
 }
 
 impl Grammars {
@@ -64,13 +70,37 @@ impl Grammars {
             .map_err(|e| TextError::Grammar(e.to_string()))?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Grammars { factory })
+        Ok(Grammars {
+            factory,
+            kept: Mutex::default(),
+        })
     }
 
     /// Begins an answer of this form.
     ///
     /// Errors: a schema that is wrong, too large or uses what is not supported.
     pub fn begin(&self, form: &Form) -> Result<Constraint> {
+        let known = |kept: &VecDeque<(Form, Constraint)>| {
+            let found = kept.iter().find(|(other, _)| other == form);
+            found.map(|(_, constraint)| constraint.again())
+        };
+        if let Some(constraint) = known(&self.kept()) {
+            return Ok(constraint);
+        }
+        let constraint = self.compile(form)?;
+        let mut kept = self.kept();
+        if kept.len() == MOST_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((form.clone(), constraint.again()));
+        Ok(constraint)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<(Form, Constraint)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compile(&self, form: &Form) -> Result<Constraint> {
         let size = match form {
             Form::JsonObject => 0,
             Form::JsonSchema(schema) => schema.to_string().len(),
@@ -123,6 +153,23 @@ pub struct Constraint {
 }
 
 impl Constraint {
+    /// The same, independent of this one.
+    pub fn again(&self) -> Constraint {
+        Constraint {
+            matcher: self.matcher.deep_clone(),
+        }
+    }
+
+    /// Takes text that was written already. Returns false, and is of no more use, if
+    /// that text has not this form.
+    pub fn accept_text(&mut self, bytes: &[u8]) -> bool {
+        let taken = guarded(|| {
+            let tokens = self.matcher.tok_env()?.tok_trie().greedy_tokenize(bytes);
+            self.matcher.consume_tokens(&tokens)
+        });
+        matches!(taken, Ok(Ok(())))
+    }
+
     /// Makes every token impossible that must not come next.
     pub fn restrict(&mut self, logits: &mut [f32]) -> Result<()> {
         let allowed = guarded(|| self.matcher.compute_mask_or_eos())

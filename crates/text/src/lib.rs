@@ -24,7 +24,7 @@ pub use error::{Result, TextError};
 pub use gguf::GgufVocabulary;
 pub use grammar::{Constraint, Form, Grammars};
 pub use message::{Message, SpecialTokens, TemplateOptions};
-pub use reply::{Part, ReplyParser};
+pub use reply::{Gate, Part, ReplyParser};
 pub use sampler::{Choice, Sampler};
 pub use sampling::Sampling;
 pub use stream::{Piece, StreamDecoder};

@@ -100,12 +100,7 @@ impl Sampler {
         history: &[u32],
         form: Option<&mut Constraint>,
     ) -> Result<Choice> {
-        let max = logits::clean(logits);
-        if max == f32::NEG_INFINITY {
-            return Err(TextError::NoUsableLogit);
-        }
-        let normalizer = max + logits::sum_exp(logits, max, 1.0).ln() as f32;
-        self.note_likeliest(logits, normalizer);
+        let normalizer = self.look(logits)?;
         self.raw.clear();
         for (id, bias) in &self.bias {
             if let Some(logit) = logits.get_mut(*id as usize) {
@@ -134,6 +129,31 @@ impl Sampler {
             token,
             logprob: (logit - normalizer).min(0.0),
         })
+    }
+
+    /// How likely `token` was under the model itself; see [`Sampler::likeliest`] for
+    /// others. Nothing is chosen.
+    ///
+    /// Errors: no token has a usable logit.
+    pub fn judge(&mut self, logits: &mut [f32], token: u32) -> Result<Choice> {
+        let normalizer = self.look(logits)?;
+        let logit = logits.get(token as usize).copied();
+        let logprob = logit.unwrap_or(f32::NEG_INFINITY) - normalizer;
+        Ok(Choice {
+            token,
+            logprob: logprob.min(0.0),
+        })
+    }
+
+    /// The logarithm of the sum of all that probabilities are shares of.
+    fn look(&mut self, logits: &mut [f32]) -> Result<f32> {
+        let max = logits::clean(logits);
+        if max == f32::NEG_INFINITY {
+            return Err(TextError::NoUsableLogit);
+        }
+        let normalizer = max + logits::sum_exp(logits, max, 1.0).ln() as f32;
+        self.note_likeliest(logits, normalizer);
+        Ok(normalizer)
     }
 
     fn note_likeliest(&mut self, logits: &[f32], normalizer: f32) {

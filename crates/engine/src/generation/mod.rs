@@ -1,11 +1,12 @@
 //! One answer, step by step: prefill in chunks, then a token at a time. Between
 //! two steps the caller may change budgets, look at memory or stop.
 
+mod form;
 mod prompt;
 
 use std::time::{Duration, Instant};
 
-use moestro_text::{Choice, Constraint, Sampler, StreamDecoder};
+use moestro_text::{Choice, Sampler, StreamDecoder};
 
 use crate::cancel::Cancel;
 use crate::engine::Engine;
@@ -16,14 +17,16 @@ use crate::protocol::{
     FinishReason, GenerateRequest, GenerationStats, TokenLogprob, TokenLogprobs, Totals,
 };
 use crate::session::Session;
+use crate::text_assets::TextAssets;
+use form::Held;
 
 /// Most alternatives that are told with each token.
 const MOST_LIKELIEST: usize = 20;
 /// Most tokens with a bias.
 const MOST_BIASED: usize = 1024;
-
-/// What a thinking model writes after its thoughts.
-const THOUGHTS_END: &str = "</think>";
+/// Tokens of a prompt whose probabilities are worked out at once: a row over the
+/// whole vocabulary for each.
+const TOLD_AT_ONCE: usize = 64;
 /// Most points of a prompt that are remembered besides its end.
 const MOST_BRANCHES: usize = 2;
 
@@ -35,6 +38,8 @@ pub enum Step {
         done: usize,
         total: usize,
         reused: usize,
+        /// Of the next tokens of the prompt, if they were asked for.
+        logprobs: Vec<TokenLogprobs>,
     },
     /// A token; its text may be empty while half a character or a possible stop
     /// text is held back.
@@ -66,10 +71,10 @@ pub struct Generation {
     decoder: StreamDecoder,
     /// What the template has opened for the answer, whose text begins with it.
     opening: &'static str,
-    form: Option<Constraint>,
-    /// The form begins after the thoughts; the end of what was written until then.
-    thoughts: Option<String>,
+    form: Option<Held>,
     logprobs: bool,
+    /// Tokens of the prompt whose probabilities were told, if they are wanted.
+    told: Option<usize>,
     max_tokens: usize,
     stopped_by: Option<String>,
     ending: Option<FinishReason>,
@@ -94,17 +99,18 @@ impl Generation {
         session: &mut Session,
         request: &GenerateRequest,
     ) -> Result<Generation> {
-        let mut generation = Generation::prepare(engine, request)?;
-        generation.join(session);
+        let mut generation = Generation::prepare(&engine.text, request)?;
+        generation.check(engine)?;
+        generation.join(engine, session);
         Ok(generation)
     }
 
-    /// As [`Generation::new`], before there is a session.
-    pub fn prepare(engine: &Engine, request: &GenerateRequest) -> Result<Generation> {
+    /// As [`Generation::new`], before there is a session and away from the engine:
+    /// [check](Generation::check) it there, then [join](Generation::join) it to one.
+    pub fn prepare(text: &TextAssets, request: &GenerateRequest) -> Result<Generation> {
         let start = Instant::now();
-        let (prompt, opening) = prompt::tokenize(engine, &request.prompt)?;
-        prompt::check(engine, &prompt)?;
-        let sampling = prompt::merge(&engine.text.sampling, &request.sampling);
+        let (prompt, opening) = prompt::tokenize(text, &request.prompt)?;
+        let sampling = prompt::merge(&text.sampling, &request.sampling);
         let seed = sampling.seed.unwrap_or_else(prompt::seed_from_clock);
         let mut sampler = Sampler::new(&sampling, seed)?;
         if request.logit_bias.len() > MOST_BIASED {
@@ -115,7 +121,8 @@ impl Generation {
         }
         sampler.set_bias(request.logit_bias.iter().map(|(id, bias)| (*id, *bias)))?;
         sampler.keep_likeliest(request.logprobs.unwrap_or(0).min(MOST_LIKELIEST));
-        let form = request.form.as_ref().map(|f| engine.text.constraint(f));
+        let form = request.form.as_ref();
+        let form = form.map(|f| Held::new(text, f, !opening.is_empty()));
         let stops = request
             .stop
             .iter()
@@ -129,11 +136,11 @@ impl Generation {
             branches: Vec::new(),
             sampler,
             seed,
-            decoder: StreamDecoder::new(engine.text.tokenizer.clone(), stops),
+            decoder: StreamDecoder::new(text.tokenizer.clone(), stops),
             opening,
             form: form.transpose()?,
-            thoughts: (!opening.is_empty()).then(String::new),
             logprobs: request.logprobs.is_some(),
+            told: request.prompt_logprobs.then_some(0),
             max_tokens: request.max_tokens.unwrap_or(usize::MAX),
             stopped_by: None,
             ending: None,
@@ -143,16 +150,40 @@ impl Generation {
                 decode: Duration::ZERO,
                 first_token: None,
             },
-            before: engine.experts().totals(),
+            before: Totals::default(),
         })
     }
 
+    /// Can this engine continue the prompt?
+    ///
+    /// Errors: see [`Generation::new`].
+    pub fn check(&self, engine: &Engine) -> Result<()> {
+        prompt::check(engine, self.prompt())
+    }
+
     /// Goes on in this session, from as far as it has seen the same tokens.
-    pub fn join(&mut self, session: &mut Session) {
-        let reused = session.rewind_to(&self.history);
+    pub fn join(&mut self, engine: &Engine, session: &mut Session) {
+        // What is not read again has no probabilities.
+        let known = if self.tells_prompt() {
+            &[][..]
+        } else {
+            &self.history
+        };
+        let reused = session.rewind_to(known);
         if self.generated().is_empty() {
             self.reused = reused;
+            self.before = engine.experts().totals();
         }
+    }
+
+    /// Must all of the prompt be read, because its probabilities are to be told?
+    pub fn tells_prompt(&self) -> bool {
+        self.told.is_some_and(|told| told < self.prompt)
+    }
+
+    /// Most tokens of the answer.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
     }
 
     /// Remembers the state behind the first `len` tokens when it comes by there.
@@ -215,7 +246,7 @@ impl Generation {
 
     /// Must the session read before the next token can be written?
     pub fn reads(&self, session: &Session) -> bool {
-        session.len() + 1 < self.history.len()
+        session.len() + 1 < self.history.len() || self.told == Some(0)
     }
 
     /// The token that the next one is written from, if that is all there is to do.
@@ -243,8 +274,20 @@ impl Generation {
         let stops = self.branches.iter().copied().chain([self.prompt - 1]);
         let next_stop = stops.filter(|at| *at > from).min();
         let end = next_stop.unwrap_or(self.history.len() - 1);
-        let end = end.min(from + chunk.clamp(1, PREFILL_CHUNK));
-        engine.forward(session, &self.history[from..end], Logits::None, cancel)?;
+        let tells = self.tells_prompt();
+        let most = if tells { TOLD_AT_ONCE } else { PREFILL_CHUNK };
+        let end = end.min(from + chunk.clamp(1, most));
+        let wanted = if tells { Logits::All } else { Logits::None };
+        let mut logprobs = Vec::new();
+        if from < end {
+            let logits = engine.forward(session, &self.history[from..end], wanted, cancel)?;
+            if tells {
+                logprobs = self.tell_prompt(engine, from, logits.to_vec2::<f32>()?)?;
+            }
+        } else {
+            // A prompt of one token has nothing to read.
+            logprobs.extend(self.tell_first(engine));
+        }
         if next_stop == Some(end) {
             session.remember();
         }
@@ -253,6 +296,44 @@ impl Generation {
             done: end.min(self.prompt),
             total: self.prompt,
             reused: self.reused,
+            logprobs,
+        })
+    }
+
+    /// Probabilities of the tokens behind the position `from`, by the logits of that
+    /// position and the next ones.
+    fn tell_prompt(
+        &mut self,
+        engine: &Engine,
+        from: usize,
+        rows: Vec<Vec<f32>>,
+    ) -> Result<Vec<TokenLogprobs>> {
+        let mut all: Vec<TokenLogprobs> = self.tell_first(engine).into_iter().collect();
+        for (at, mut logits) in (from + 1..self.prompt).zip(rows) {
+            let choice = self.sampler.judge(&mut logits, self.history[at])?;
+            // After an answer was sent back to wait, some are read again.
+            if self.told == Some(at) {
+                all.push(self.logprobs(engine, choice));
+                self.told = Some(at + 1);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The first token has nothing before it: it is told as certain.
+    fn tell_first(&mut self, engine: &Engine) -> Option<TokenLogprobs> {
+        (self.told == Some(0)).then(|| {
+            self.told = Some(1);
+            let token = self.history[0];
+            let bytes = engine.text.tokenizer.token_bytes(token).to_vec();
+            TokenLogprobs {
+                chosen: TokenLogprob {
+                    token,
+                    bytes,
+                    logprob: 0.0,
+                },
+                likeliest: Vec::new(),
+            }
         })
     }
 
@@ -293,8 +374,7 @@ impl Generation {
         took: Duration,
     ) -> Result<Step> {
         let sampled = Instant::now();
-        let thinks = self.thoughts.is_some();
-        let form = self.form.as_mut().filter(|_| !thinks);
+        let form = self.form.as_mut().and_then(Held::now);
         let choice = self
             .sampler
             .sample_within(&mut logits, &self.history, form)?;
@@ -316,12 +396,10 @@ impl Generation {
                 logprobs: None,
             });
         }
-        let complete = match &mut self.form {
-            Some(form) if !thinks => form.accept(chosen)?,
-            _ => false,
-        };
+        let bytes = engine.text.tokenizer.token_bytes(chosen);
+        let form = self.form.as_mut().map(|form| form.accept(chosen, bytes));
+        let complete = form.transpose()?.unwrap_or(false);
         let piece = self.decoder.push(chosen)?;
-        self.note_thoughts(chosen, engine);
         self.stopped_by = piece.stopped_by;
         if self.stopped_by.is_some() || complete {
             self.ending = Some(FinishReason::Stop);
@@ -336,22 +414,6 @@ impl Generation {
             tokens,
             logprobs: self.logprobs.then(|| self.logprobs(engine, choice)),
         })
-    }
-
-    /// Looks for the end of the thoughts that the template has opened.
-    fn note_thoughts(&mut self, token: u32, engine: &Engine) {
-        let Some(tail) = &mut self.thoughts else {
-            return;
-        };
-        let bytes = engine.text.tokenizer.token_bytes(token);
-        tail.push_str(&String::from_utf8_lossy(bytes));
-        if tail.contains(THOUGHTS_END) {
-            self.thoughts = None;
-        } else if let Some(at) = tail.len().checked_sub(THOUGHTS_END.len())
-            && let Some(at) = (at..tail.len()).find(|at| tail.is_char_boundary(*at))
-        {
-            tail.drain(..at);
-        }
     }
 
     fn logprobs(&self, engine: &Engine, chosen: Choice) -> TokenLogprobs {

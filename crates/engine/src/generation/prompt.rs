@@ -5,6 +5,7 @@ use moestro_text::{Sampling, TemplateOptions};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::protocol::{Prompt, SamplingOverrides};
+use crate::text_assets::TextAssets;
 
 /// What templates of thinking models open, for the model to close.
 const THOUGHTS: &str = "<think>\n";
@@ -34,8 +35,8 @@ pub fn check(engine: &Engine, prompt: &[u32]) -> Result<()> {
 }
 
 /// The tokens of a prompt, and what its template has opened for the answer.
-pub fn tokenize(engine: &Engine, prompt: &Prompt) -> Result<(Vec<u32>, &'static str)> {
-    let (text, opening) = match prompt {
+pub fn tokenize(text: &TextAssets, prompt: &Prompt) -> Result<(Vec<u32>, &'static str)> {
+    let (written, opening) = match prompt {
         Prompt::Tokens { ids } => return Ok((ids.clone(), "")),
         Prompt::Raw { text } => (text.clone(), ""),
         Prompt::Chat { messages, template } => {
@@ -48,12 +49,12 @@ pub fn tokenize(engine: &Engine, prompt: &Prompt) -> Result<(Vec<u32>, &'static 
                 enable_thinking: template.enable_thinking,
                 extra: template.variables.clone(),
             };
-            let text = engine.text.template.render(messages, &options)?;
-            let thinks = text.trim_end().ends_with(THOUGHTS.trim_end());
-            (text, if thinks { THOUGHTS } else { "" })
+            let written = text.template.render(messages, &options)?;
+            let thinks = written.trim_end().ends_with(THOUGHTS.trim_end());
+            (written, if thinks { THOUGHTS } else { "" })
         }
     };
-    Ok((engine.text.tokenizer.encode(&text)?, opening))
+    Ok((text.tokenizer.encode(&written)?, opening))
 }
 
 pub fn merge(defaults: &Sampling, o: &SamplingOverrides) -> Sampling {

@@ -2,6 +2,7 @@
 //! on between them, and they take effect between two tokens.
 
 mod meter;
+mod prepare;
 mod run;
 mod snapshot;
 
@@ -14,6 +15,7 @@ use std::thread::JoinHandle;
 
 use crate::cancel::Cancel;
 use crate::protocol::{Command, Event};
+use prepare::Ready;
 
 /// The commands under way or waiting.
 type Pending = Arc<Mutex<HashMap<u64, Waiting>>>;
@@ -29,6 +31,14 @@ struct Waiting {
     listener: Option<Listener>,
 }
 
+/// What reaches the engine's thread.
+#[expect(clippy::large_enum_variant, reason = "nearly all are commands")]
+enum Order {
+    Command(Command),
+    /// An answer that can begin.
+    Ready(Box<Ready>),
+}
+
 /// Numbers of commands with a listener; those who choose their own stay below.
 const OWN_NUMBERS: u64 = 1 << 63;
 
@@ -41,7 +51,7 @@ pub struct Host {
 /// Sends commands to a host; can be cloned and moved to other threads.
 #[derive(Clone)]
 pub struct Remote {
-    commands: Sender<Command>,
+    orders: Sender<Order>,
     pending: Pending,
     next: Arc<AtomicU64>,
 }
@@ -50,16 +60,22 @@ impl Host {
     /// Starts the thread. `events` is called on it, in order, and should not block.
     /// Routing is remembered in the folder `profiles`, if one is given.
     pub fn start(profiles: Option<PathBuf>, events: impl FnMut(Event) + Send + 'static) -> Host {
-        let (commands, inbox) = channel();
+        let (orders, inbox) = channel();
         let pending = Pending::default();
         let remote = Remote {
-            commands,
+            orders: orders.clone(),
             pending: pending.clone(),
             next: Arc::new(AtomicU64::new(OWN_NUMBERS)),
         };
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || run::run(inbox, pending, profiles, Box::new(events)))
+            .spawn(move || {
+                let end = End {
+                    pending: pending.clone(),
+                };
+                run::run(inbox, orders, pending, profiles, Box::new(events));
+                drop(end);
+            })
             .expect("the system can start a thread");
         Host {
             remote,
@@ -120,7 +136,7 @@ impl Remote {
             }
             _ => {}
         }
-        self.commands.send(command).is_ok()
+        self.orders.send(Order::Command(command)).is_ok()
     }
 
     /// Queues the command that `make` makes of a number, and sends what answers it to
@@ -133,11 +149,24 @@ impl Remote {
             listener: Some(listener),
         };
         lock(&self.pending).insert(id, waiting);
-        let sent = self.commands.send(make(id)).is_ok();
+        let sent = self.orders.send(Order::Command(make(id))).is_ok();
         if !sent {
             lock(&self.pending).remove(&id);
         }
         sent.then_some(id)
+    }
+}
+
+/// Lets go of all listeners when the engine has ended, by a fault too: whoever waits
+/// for an answer learns that none will come. Commands that come later find nobody
+/// who takes them.
+struct End {
+    pending: Pending,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        lock(&self.pending).clear();
     }
 }
 

@@ -1,11 +1,13 @@
 //! The loop of the engine's thread.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::meter::Meter;
-use super::{Pending, lock, snapshot};
+use super::prepare::{Job, Preparation, Ready};
+use super::{Order, Pending, lock, snapshot};
 use crate::cancel::Cancel;
 use crate::engine::{Engine, LoadOptions, inspect};
 use crate::error::{EngineError, Result};
@@ -14,8 +16,8 @@ use crate::hardware;
 use crate::placement::place;
 use crate::precision::Precision;
 use crate::protocol::{
-    Command, Event, Forecast, GenerateRequest, LoadRequest, MemorySettings, MemorySnapshot,
-    Placement, Totals,
+    Command, Event, FinishReason, Forecast, GenerateRequest, GenerationStats, LoadRequest,
+    MemorySettings, MemorySnapshot, Placement, Totals,
 };
 use crate::schedule::Schedule;
 
@@ -26,9 +28,13 @@ const FORECAST_EVERY: Duration = Duration::from_millis(1000);
 const NOT_LOADED: &str = "no model is loaded; load one first";
 
 struct Runner {
-    inbox: Receiver<Command>,
+    inbox: Receiver<Order>,
     pending: Pending,
     events: Box<dyn FnMut(Event)>,
+    preparation: Preparation,
+    /// The answers being prepared: the numbers of their jobs and their own.
+    preparing: BTreeMap<u64, u64>,
+    jobs: u64,
     loaded: Option<Loaded>,
     meter: Meter,
     started: Instant,
@@ -49,7 +55,8 @@ struct Loaded {
 }
 
 pub fn run(
-    inbox: Receiver<Command>,
+    inbox: Receiver<Order>,
+    orders: Sender<Order>,
     pending: Pending,
     profiles: Option<PathBuf>,
     events: Box<dyn FnMut(Event)>,
@@ -58,6 +65,9 @@ pub fn run(
         inbox,
         pending,
         events,
+        preparation: Preparation::start(&orders),
+        preparing: BTreeMap::new(),
+        jobs: 0,
         loaded: None,
         meter: Meter::default(),
         started: Instant::now(),
@@ -72,7 +82,10 @@ pub fn run(
         hardware: hardware::probe(),
     });
     while let Some(order) = runner.next() {
-        runner.obey(order);
+        match order {
+            Order::Command(command) => runner.obey(command),
+            Order::Ready(ready) => runner.begin(*ready),
+        }
     }
 }
 
@@ -94,7 +107,7 @@ impl Runner {
     }
 
     /// The next command; until it comes answers are written, or else slots filled.
-    fn next(&mut self) -> Option<Command> {
+    fn next(&mut self) -> Option<Order> {
         loop {
             if self.ended {
                 return None;
@@ -155,7 +168,7 @@ impl Runner {
                 self.emit(Event::Unloaded { id });
                 Ok(())
             }
-            Command::Generate { request, .. } => self.generate(id, &request),
+            Command::Generate { request, .. } => self.generate(id, request),
             Command::Configure { memory, .. } => self.configure(id, &memory),
             Command::Plan { model, memory, .. } => self
                 .plan(model.as_deref(), &memory)
@@ -274,14 +287,40 @@ impl Runner {
         });
     }
 
+    /// Has an answer prepared; it comes back as [`Order::Ready`].
+    fn generate(&mut self, id: u64, request: GenerateRequest) -> Result<()> {
+        let loaded = self.loaded.as_ref().ok_or_else(not_loaded)?;
+        self.jobs += 1;
+        let number = self.jobs;
+        let text = loaded.engine.text.clone();
+        self.preparation.begin(Job {
+            number,
+            text,
+            request,
+        })?;
+        self.preparing.insert(number, id);
+        Ok(())
+    }
+
     /// Puts an answer into the queue.
-    fn generate(&mut self, id: u64, request: &GenerateRequest) -> Result<()> {
+    fn begin(&mut self, ready: Ready) {
+        // It may have been ended meanwhile, with its model.
+        let Some(id) = self.preparing.remove(&ready.number) else {
+            return;
+        };
         let cancel = self.cancel_of(id);
-        let loaded = self.loaded.as_mut().ok_or_else(not_loaded)?;
-        let Loaded {
+        let Some(Loaded {
             engine, schedule, ..
-        } = loaded;
-        schedule.push(engine, id, request, cancel)
+        }) = &mut self.loaded
+        else {
+            return;
+        };
+        let pushed = ready
+            .generation
+            .and_then(|generation| schedule.push(engine, id, ready.client, generation, cancel));
+        if let Err(error) = pushed {
+            self.tell(id, Err(error), Totals::default());
+        }
     }
 
     /// One step of the answers under way.
@@ -292,6 +331,11 @@ impl Runner {
     /// Ends all answers as cancelled.
     fn end_answers(&mut self) {
         self.with_schedule(|schedule, engine, progress| schedule.cancel_all(engine, progress));
+        for id in std::mem::take(&mut self.preparing).into_values() {
+            let (reason, stats) = (FinishReason::Cancelled, GenerationStats::default());
+            self.emit(Event::Finished { id, reason, stats });
+            lock(&self.pending).remove(&id);
+        }
     }
 
     /// Does `work` and tells what became of each answer.
@@ -324,11 +368,13 @@ impl Runner {
                 done,
                 total,
                 reused,
+                logprobs,
             }) => self.emit(Event::PrefillProgress {
                 id,
                 done,
                 total,
                 reused,
+                logprobs,
             }),
             Ok(Step::Token {
                 text,
@@ -410,6 +456,7 @@ impl Runner {
         let about = snapshot::About {
             started: self.started,
             generating,
+            preparing: self.preparing.len(),
             forecast,
         };
         Some(Box::new(snapshot::take(

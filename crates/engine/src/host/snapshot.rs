@@ -15,6 +15,8 @@ use crate::schedule::Schedule;
 pub struct About {
     pub started: Instant,
     pub generating: bool,
+    /// Answers that become tokens on other threads.
+    pub preparing: usize,
     pub forecast: Option<Forecast>,
 }
 
@@ -77,6 +79,8 @@ pub fn take(engine: &Engine, schedule: &Schedule, meter: &Meter, about: About) -
         tokens_per_second: meter.tokens_per_second(),
         hit_rate: meter.hit_rate(),
         generating: about.generating,
+        answers_running: schedule.running(),
+        answers_waiting: schedule.waiting() + about.preparing,
         context_used: schedule.context_used(),
         context: placement.context,
     }

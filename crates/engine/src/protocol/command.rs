@@ -120,6 +120,11 @@ pub struct GenerateRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(skip))]
     pub logprobs: Option<usize>,
+    /// Tell it of the tokens of the prompt, too. All of it is read then, even what
+    /// is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub prompt_logprobs: bool,
     /// What the answer must look like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(skip))]
@@ -142,6 +147,14 @@ pub enum Form {
     /// Rules in llguidance's dialect of Lark.
     Lark {
         grammar: String,
+    },
+    /// A free answer in which every call of a tool is held to the first of these
+    /// grammars (Lark) that can be kept. It holds from behind the tag that opens the
+    /// call to the end of the one that closes it.
+    Calls {
+        grammars: Vec<String>,
+        /// May more follow the first one? If not, it ends the answer.
+        several: bool,
     },
 }
 

@@ -35,6 +35,11 @@ pub enum Event {
         done: usize,
         total: usize,
         reused: usize,
+        /// Of the next tokens of the prompt, if they were asked for. The first token
+        /// has nothing before it and is told as certain.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(feature = "typescript", ts(skip))]
+        logprobs: Vec<TokenLogprobs>,
     },
     /// Text that is safe to show; whole characters, never part of a stop text.
     Token {
@@ -94,7 +99,7 @@ impl Event {
     }
 }
 
-/// How likely a token of an answer was under the model itself, and which others
+/// How likely a token was under the model itself, and which others
 /// were likely. Probabilities are natural logarithms.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprobs {

@@ -162,6 +162,13 @@ pub struct MemorySnapshot {
     /// Share of expert uses served from a slot over the last second of work, 0 to 1.
     pub hit_rate: f64,
     pub generating: bool,
+    /// Answers under way, and those that wait for their turn.
+    #[serde(default)]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub answers_running: usize,
+    #[serde(default)]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    pub answers_waiting: usize,
     pub context_used: usize,
     pub context: usize,
 }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::generation::{Generation, Step};
 use crate::placement::PREFILL_CHUNK;
-use crate::protocol::{FinishReason, GenerateRequest};
+use crate::protocol::FinishReason;
 use crate::session::{Session, shared};
 use sessions::Sessions;
 
@@ -45,7 +45,6 @@ struct Answer {
     client: String,
     cancel: Cancel,
     generation: Generation,
-    max_tokens: Option<usize>,
     /// While it is under way.
     session: Option<Session>,
     /// Is stepped by itself, because a step together with others failed.
@@ -53,22 +52,23 @@ struct Answer {
 }
 
 impl Schedule {
-    /// Puts an answer in the queue.
+    /// Puts an answer in the queue. Those of several clients are begun in turn.
     ///
-    /// Errors: see [`Generation::new`].
+    /// Errors: see [`Generation::check`].
     pub fn push(
         &mut self,
         engine: &Engine,
         id: u64,
-        request: &GenerateRequest,
+        client: String,
+        generation: Generation,
         cancel: Cancel,
     ) -> Result<()> {
+        generation.check(engine)?;
         self.waiting.push_back(Answer {
             id,
-            client: request.client.clone(),
+            client,
             cancel,
-            generation: Generation::prepare(engine, request)?,
-            max_tokens: request.max_tokens,
+            generation,
             session: None,
             alone: false,
         });
@@ -77,6 +77,16 @@ impl Schedule {
 
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Answers under way.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Answers that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Bytes of all sessions, those kept for later prompts included.
@@ -197,6 +207,9 @@ impl Schedule {
     /// The answer whose prompt is being read and begins like this one, and how many
     /// tokens they share.
     fn worth_waiting_for(&self, answer: &Answer) -> Option<(usize, usize)> {
+        if answer.generation.tells_prompt() {
+            return None;
+        }
         let history = answer.generation.history();
         let alike = |(i, a): (usize, &Answer)| {
             let same = shared(a.generation.prompt(), history);
@@ -215,7 +228,7 @@ impl Schedule {
 
     fn has_room(&self, engine: &Engine, answer: &Answer) -> bool {
         let need = |a: &Answer| {
-            let more = a.max_tokens.unwrap_or(ROOM_TO_BEGIN).min(ROOM_TO_BEGIN);
+            let more = a.generation.max_tokens().min(ROOM_TO_BEGIN);
             let to_come = engine.session_bytes(a.generation.history().len() + more);
             to_come.max(a.session.as_ref().map_or(0, Session::bytes))
         };
@@ -238,8 +251,9 @@ impl Schedule {
     }
 
     fn begin(&mut self, engine: &Engine, answer: &mut Answer) {
-        let history = answer.generation.history();
-        let best = self.best_session(history);
+        let reads_all = answer.generation.tells_prompt();
+        let best = self.best_session(answer.generation.history());
+        let best = best.filter(|_| !reads_all);
         let reuse = best.map_or(0, |(_, reuse)| reuse);
         self.remember_branches(answer, reuse);
         let history = answer.generation.history();
@@ -255,7 +269,7 @@ impl Schedule {
                 self.sessions.take(at, reuse, spare)
             }
         };
-        answer.generation.join(&mut session);
+        answer.generation.join(engine, &mut session);
         answer.session = Some(session);
     }
 

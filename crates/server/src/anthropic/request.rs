@@ -1,6 +1,6 @@
 //! What Anthropic's clients send, as a conversation for the model's template.
 
-use moestro_engine::protocol::{GenerateRequest, Message};
+use moestro_engine::protocol::{GenerateRequest, Message, SamplingOverrides};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -137,16 +137,19 @@ impl MessagesRequest {
             variables: Map::from_iter(thinking),
         };
         let common = Common {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
+            sampling: SamplingOverrides {
+                temperature: self.temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+                ..SamplingOverrides::default()
+            },
             stop: Stops::Many(self.stop_sequences.unwrap_or_default()),
             max_tokens: Some(self.max_tokens),
             user: self.metadata.and_then(|m| m.user_id),
             ..Common::default()
         };
         let request = GenerateRequest {
-            form: chat.tools.form.clone(),
+            form: chat.tools.form(None),
             ..common.request(chat.prompt(), 0)?
         };
         Ok((request, chat.reading()))

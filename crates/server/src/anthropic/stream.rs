@@ -110,7 +110,7 @@ impl Writer for MessageWriter {
 
     fn bit(&mut self, _: usize, bit: Bit, lines: &mut Vec<Line>) {
         let parts = match bit {
-            Bit::Reading { prompt, reused } => return self.start(prompt, reused, lines),
+            Bit::Reading { prompt, reused, .. } => return self.start(prompt, reused, lines),
             Bit::More { parts, .. } => parts,
             Bit::End { parts, end } => {
                 self.end = Some(end);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::chat_form::{InMessage, ResponseFormat, messages};
 use super::choices::{ChatWriter, Head, whole};
 use super::request::{Common, template_variables};
-use super::tools::{ToolChoice, Tools};
+use super::tools::{ToolFields, Tools};
 use crate::error::ApiError;
 use crate::model::{Api, model_id};
 use crate::reply::{Reading, Replies};
@@ -23,12 +23,8 @@ pub struct ChatRequest {
     pub messages: Vec<InMessage>,
     #[serde(flatten)]
     pub common: Common,
-    #[serde(default)]
-    pub tools: Option<Vec<Value>>,
-    #[serde(default)]
-    pub tool_choice: Option<ToolChoice>,
-    #[serde(default)]
-    pub parallel_tool_calls: Option<bool>,
+    #[serde(flatten)]
+    pub tools: ToolFields,
     #[serde(default)]
     pub response_format: Option<ResponseFormat>,
     #[serde(default)]
@@ -65,9 +61,7 @@ fn requests(
     request: ChatRequest,
     choices: usize,
 ) -> Result<(Vec<GenerateRequest>, Reading), ApiError> {
-    let choice = request.tool_choice.unwrap_or_default();
-    let parallel = request.parallel_tool_calls.unwrap_or(true);
-    let tools = Tools::new(request.tools.unwrap_or_default(), &choice, parallel)?;
+    let tools = request.tools.check(|tool| tool)?;
     let form = match request.response_format {
         Some(format) => format.form()?,
         None => None,
@@ -96,7 +90,7 @@ fn requests(
     let prompt = chat.prompt();
     let make = |i| {
         Ok(GenerateRequest {
-            form: chat.tools.form.clone().or_else(|| form.clone()),
+            form: chat.tools.form(form.clone()),
             logprobs: logprobs.map(|n| n as usize),
             ..request.common.request(prompt.clone(), i)?
         })

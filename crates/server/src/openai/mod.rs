@@ -1,9 +1,11 @@
 //! OpenAI's API: the parts that editors, agents and libraries use.
 
+mod call_grammar;
 pub mod chat;
 mod chat_form;
 mod choices;
 pub mod completions;
+mod completions_form;
 pub mod models;
 mod request;
 pub mod responses;

@@ -14,16 +14,12 @@ use crate::limits::{CHOICES, STOP_BYTES, STOPS, VARIABLE_BYTES, VARIABLES};
 #[serde(default)]
 pub struct Common {
     pub model: Option<String>,
-    pub temperature: Option<f32>,
-    pub top_p: Option<f32>,
-    pub top_k: Option<u32>,
-    pub min_p: Option<f32>,
+    #[serde(flatten)]
+    pub sampling: SamplingOverrides,
+    /// Not among the above, because it may be negative.
     pub seed: Option<i64>,
     pub n: Option<u32>,
     pub stop: Stops,
-    pub presence_penalty: Option<f32>,
-    pub frequency_penalty: Option<f32>,
-    pub repetition_penalty: Option<f32>,
     pub logit_bias: Option<BTreeMap<String, f32>>,
     pub max_tokens: Option<u64>,
     pub max_completion_tokens: Option<u64>,
@@ -93,14 +89,8 @@ impl Common {
         Ok(GenerateRequest {
             prompt,
             sampling: SamplingOverrides {
-                temperature: self.temperature,
-                top_k: self.top_k,
-                top_p: self.top_p,
-                min_p: self.min_p,
-                repetition_penalty: self.repetition_penalty,
-                presence_penalty: self.presence_penalty,
-                frequency_penalty: self.frequency_penalty,
                 seed,
+                ..self.sampling.clone()
             },
             max_tokens: max.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             stop,

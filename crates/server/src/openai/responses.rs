@@ -11,7 +11,7 @@ use super::chat::Chat;
 use super::chat_form::{Content, InMessage, messages};
 use super::request::Common;
 use super::responses_stream::ResponseWriter;
-use super::tools::{ToolChoice, Tools};
+use super::tools::ToolFields;
 use super::unique;
 use crate::error::ApiError;
 use crate::model::{Api, model_id, now};
@@ -29,12 +29,8 @@ pub struct ResponsesRequest {
     pub instructions: Option<String>,
     #[serde(default)]
     pub max_output_tokens: Option<u64>,
-    #[serde(default)]
-    pub tools: Option<Vec<Value>>,
-    #[serde(default)]
-    pub tool_choice: Option<ToolChoice>,
-    #[serde(default)]
-    pub parallel_tool_calls: Option<bool>,
+    #[serde(flatten)]
+    pub tools: ToolFields,
     #[serde(default)]
     pub text: Option<TextOptions>,
     #[serde(default)]
@@ -117,12 +113,9 @@ impl ResponsesRequest {
                 joined(read?.into_iter().flatten())
             }
         };
-        let tools = self.tools.unwrap_or_default().into_iter().map(nested);
-        let choice = self.tool_choice.unwrap_or_default();
-        let parallel = self.parallel_tool_calls.unwrap_or(true);
         let chat = Chat {
             messages: messages(instructions.into_iter().chain(items).collect())?,
-            tools: Tools::new(tools.collect(), &choice, parallel)?,
+            tools: self.tools.check(nested)?,
             variables: Map::new(),
         };
         let mut common = self.common;
@@ -132,7 +125,7 @@ impl ResponsesRequest {
             None => None,
         };
         let request = GenerateRequest {
-            form: chat.tools.form.clone().or(form),
+            form: chat.tools.form(form),
             ..common.request(chat.prompt(), 0)?
         };
         Ok((request, chat))
@@ -238,9 +231,9 @@ impl Head {
             model,
             instructions: request.instructions.clone(),
             max_output_tokens: request.max_output_tokens,
-            temperature: request.common.temperature,
-            top_p: request.common.top_p,
-            tools: request.tools.clone().unwrap_or_default(),
+            temperature: request.common.sampling.temperature,
+            top_p: request.common.sampling.top_p,
+            tools: request.tools.given().to_vec(),
             metadata: request.metadata.clone().unwrap_or_default(),
         }
     }

@@ -2,8 +2,9 @@
 
 use moestro_engine::protocol::Form;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::call_grammar::{free_with_calls, only_calls};
 use crate::error::ApiError;
 use crate::limits::{TOOL_BYTES, TOOLS};
 
@@ -37,13 +38,39 @@ impl<'de> Deserialize<'de> for ToolChoice {
     }
 }
 
+/// What a request says of tools.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ToolFields {
+    tools: Option<Vec<Value>>,
+    tool_choice: Option<ToolChoice>,
+    parallel_tool_calls: Option<bool>,
+}
+
+impl ToolFields {
+    /// The definitions as they came.
+    pub fn given(&self) -> &[Value] {
+        self.tools.as_deref().unwrap_or_default()
+    }
+
+    /// `read` puts a definition into the form of chats.
+    pub fn check(self, read: impl Fn(Value) -> Value) -> Result<Tools, ApiError> {
+        let tools = self.tools.unwrap_or_default().into_iter().map(read);
+        let choice = self.tool_choice.unwrap_or_default();
+        let parallel = self.parallel_tool_calls.unwrap_or(true);
+        Tools::new(tools.collect(), &choice, parallel)
+    }
+}
+
 /// Checked definitions.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     /// In OpenAI's form, as templates expect them; `None` without any.
     pub definitions: Option<Value>,
     /// What the answer must look like for the choice to be kept.
-    pub form: Option<Form>,
+    calls: Option<Form>,
+    /// What its calls must look like if it has any.
+    free: Option<Form>,
 }
 
 impl Tools {
@@ -85,66 +112,24 @@ impl Tools {
                 "tool_choice asks for a tool that is not in tools",
             ));
         }
+        let any = !tools.is_empty();
         Ok(Tools {
-            form: must.then(|| call_form(&chosen, parallel)),
-            definitions: (!tools.is_empty()).then(|| Value::Array(tools)),
+            calls: must.then(|| only_calls(&chosen, parallel)),
+            free: any.then(|| free_with_calls(&tools, parallel)),
+            definitions: any.then_some(Value::Array(tools)),
         })
     }
-}
 
-/// Calls of these tools and nothing else.
-fn call_form(tools: &[&Value], parallel: bool) -> Form {
-    // References count from the root of the whole schema.
-    let mut shared = [("$defs", Map::new()), ("definitions", Map::new())];
-    let mut call = |tool: &&Value| {
-        let function = &tool["function"];
-        let mut parameters = match &function["parameters"] {
-            Value::Object(schema) => schema.clone(),
-            _ => Map::from_iter([("type".to_string(), json!("object"))]),
-        };
-        for (name, all) in &mut shared {
-            if let Some(Value::Object(own)) = parameters.remove(*name) {
-                all.extend(own);
-            }
-        }
-        json!({
-            "type": "object",
-            "properties": {
-                "name": { "const": function["name"] },
-                "arguments": parameters,
-            },
-            "required": ["name", "arguments"],
-            "additionalProperties": false,
-        })
-    };
-    let blanks = json!({
-        "whitespace_flexible": false,
-        "item_separator": ", ",
-        "key_separator": ": ",
-        "coerce_one_of": true,
-    });
-    let mut schema = match tools {
-        [one] => call(one),
-        many => json!({ "anyOf": many.iter().map(call).collect::<Vec<_>>() }),
-    };
-    schema["x-guidance"] = blanks;
-    for (name, all) in shared {
-        if !all.is_empty() {
-            schema[name] = Value::Object(all);
-        }
-    }
-    let repeat = if parallel { "(\"\\n\" call)*" } else { "" };
-    Form::Lark {
-        grammar: format!(
-            "start: call {repeat}\n\
-             call: \"<tool_call>\\n\" arguments \"\\n</tool_call>\"\n\
-             arguments: %json {schema}\n"
-        ),
+    /// What the answer is held to, beside the form that the request asks for.
+    pub fn form(&self, asked: Option<Form>) -> Option<Form> {
+        self.calls.clone().or(asked).or_else(|| self.free.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -169,6 +154,10 @@ mod tests {
         let none = Tools::new(vec![tool("a")], &ToolChoice::None, true).unwrap();
         assert!(none.definitions.is_none());
         let must = Tools::new(vec![tool("a")], &ToolChoice::Required, true).unwrap();
-        assert!(must.form.is_some());
+        assert!(matches!(must.form(None), Some(Form::Lark { .. })));
+        let free = Tools::new(vec![tool("a")], &auto, true).unwrap();
+        assert!(matches!(free.form(None), Some(Form::Calls { .. })));
+        let asked = free.form(Some(Form::JsonObject));
+        assert!(matches!(asked, Some(Form::JsonObject)));
     }
 }

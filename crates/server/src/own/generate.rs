@@ -27,10 +27,8 @@ pub struct Generate {
     /// Or a conversation.
     #[serde(default)]
     pub messages: Option<Vec<InMessage>>,
-    #[serde(default)]
-    pub system: Option<String>,
-    #[serde(default)]
-    pub raw: bool,
+    #[serde(flatten)]
+    pub manner: Manner,
     #[serde(flatten)]
     pub common: Common,
 }
@@ -38,19 +36,25 @@ pub struct Generate {
 #[derive(Debug, Deserialize)]
 pub struct Batch {
     pub prompts: Vec<String>,
-    #[serde(default)]
-    pub system: Option<String>,
-    #[serde(default)]
-    pub raw: bool,
+    #[serde(flatten)]
+    pub manner: Manner,
     #[serde(flatten)]
     pub common: Common,
+}
+
+/// How a text becomes a prompt.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Manner {
+    system: Option<String>,
+    raw: bool,
 }
 
 impl Generate {
     pub fn requests(self) -> Result<(Vec<GenerateRequest>, Reading), ApiError> {
         let choices = self.common.choices()?;
         let (prompt, reading) = match (self.prompt, self.messages) {
-            (Some(text), None) => single(text, self.system.as_deref(), self.raw),
+            (Some(text), None) => self.manner.single(text),
             (None, Some(given)) => {
                 let prompt = Prompt::chat(messages(given)?);
                 (prompt, Reading::Chat { tools: None })
@@ -64,16 +68,18 @@ impl Generate {
     }
 }
 
-fn single(text: String, system: Option<&str>, raw: bool) -> (Prompt, Reading) {
-    if raw {
-        return (Prompt::Raw { text }, Reading::Plain);
+impl Manner {
+    fn single(&self, text: String) -> (Prompt, Reading) {
+        if self.raw {
+            return (Prompt::Raw { text }, Reading::Plain);
+        }
+        let system = self.system.as_deref().map(|s| Message::new("system", s));
+        let messages = system.into_iter().chain([Message::new("user", text)]);
+        (
+            Prompt::chat(messages.collect()),
+            Reading::Chat { tools: None },
+        )
     }
-    let system = system.map(|s| Message::new("system", s));
-    let messages = system.into_iter().chain([Message::new("user", text)]);
-    (
-        Prompt::chat(messages.collect()),
-        Reading::Chat { tools: None },
-    )
 }
 
 pub async fn generate(
@@ -109,7 +115,7 @@ pub async fn batch(api: &Api, ticket: Arc<Ticket>, request: Batch) -> Result<Res
     let mut reading = Reading::Plain;
     for text in request.prompts {
         let prompt;
-        (prompt, reading) = single(text, request.system.as_deref(), request.raw);
+        (prompt, reading) = request.manner.single(text);
         requests.push(request.common.request(prompt, 0)?);
     }
     let replies = Replies::begin(api, ticket, requests, &reading).await?;

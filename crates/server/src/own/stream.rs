@@ -1,6 +1,7 @@
 //! `GET /api/v1/stream`: a WebSocket. The client sends what `/api/v1/generate` takes,
 //! gets tokens and figures, and may send `{"type": "cancel"}` meanwhile.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum_core::body::Body;
@@ -119,7 +120,43 @@ async fn converse(api: Arc<Api>, ticket: Arc<Ticket>, mut socket: Socket) {
     let _ = socket.close(None).await;
 }
 
-/// Answers one question. Returns whether the client is still there.
+/// What a client said while its question is answered.
+enum Heard {
+    Cancel,
+    /// Another question, which must wait.
+    Question,
+    /// Nothing that concerns us.
+    Nothing,
+    /// It left.
+    Bye,
+}
+
+/// Waits for the client; may be given up and begun again.
+async fn hear(socket: &mut Socket) -> Heard {
+    match socket.next().await {
+        Some(Ok(Message::Text(text))) if is_cancel(text.as_bytes()) => Heard::Cancel,
+        Some(Ok(Message::Text(_) | Message::Binary(_))) => Heard::Question,
+        Some(Ok(Message::Close(_)) | Err(_)) | None => Heard::Bye,
+        Some(Ok(_)) => Heard::Nothing,
+    }
+}
+
+/// Does what the client wants. Returns whether it is still there, if that ends its answer.
+async fn react(socket: &mut Socket, heard: Heard) -> Option<bool> {
+    match heard {
+        Heard::Cancel => Some(tell(socket, &json!({ "type": "cancelled" })).await),
+        Heard::Question => {
+            let busy = ApiError::bad("one answer after the other: wait, or cancel it");
+            let stays = tell_error(socket, &busy).await;
+            (!stays).then_some(false)
+        }
+        Heard::Nothing => None,
+        Heard::Bye => Some(false),
+    }
+}
+
+/// Answers one question. Returns whether the client is still there. It is listened to
+/// all the time: it may cancel or leave while its question waits, too.
 async fn answer(
     api: &Api,
     ticket: &Arc<Ticket>,
@@ -127,12 +164,22 @@ async fn answer(
     text: &[u8],
 ) -> Result<bool, ApiError> {
     let (requests, reading) = parse::<Generate>(text)?.requests()?;
-    let mut replies = Replies::begin(api, ticket.clone(), requests, &reading).await?;
-    loop {
-        tokio::select! {
+    let mut beginning = pin!(Replies::begin(api, ticket.clone(), requests, &reading));
+    let mut replies = loop {
+        let heard = tokio::select! {
+            begun = &mut beginning => break begun?,
+            heard = hear(socket) => heard,
+        };
+        if let Some(stays) = react(socket, heard).await {
+            return Ok(stays);
+        }
+    };
+    // What a client says that was told the end is its next question.
+    while !replies.have_ended() {
+        let heard = tokio::select! {
             next = replies.next() => {
                 let Some(next) = next else {
-                    return Ok(true);
+                    break;
                 };
                 let (i, bit) = next?;
                 for event in events(i, bit) {
@@ -140,22 +187,15 @@ async fn answer(
                         return Ok(false);
                     }
                 }
+                continue;
             }
-            said = socket.next() => match said {
-                Some(Ok(Message::Text(text))) if is_cancel(text.as_bytes()) => {
-                    return Ok(tell(socket, &json!({ "type": "cancelled" })).await);
-                }
-                Some(Ok(Message::Text(_))) => {
-                    let busy = ApiError::bad("one answer after the other: wait, or cancel it");
-                    if !tell_error(socket, &busy).await {
-                        return Ok(false);
-                    }
-                }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(false),
-                Some(Ok(_)) => {}
-            },
+            heard = hear(socket) => heard,
+        };
+        if let Some(stays) = react(socket, heard).await {
+            return Ok(stays);
         }
     }
+    Ok(true)
 }
 
 fn is_cancel(text: &[u8]) -> bool {

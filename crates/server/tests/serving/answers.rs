@@ -134,6 +134,59 @@ fn texts_are_continued() {
     assert_eq!(biased["logprobs"]["tokens"].as_array().unwrap().len(), 2);
 }
 
+/// Of every token of the prompt, as if it had been written from those before it.
+#[test]
+fn prompts_are_told_with_their_probabilities() {
+    let ids: Vec<u32> = (0..150).map(|i| 30 + (i * 37) % 1100).collect();
+    let body = json!({ "prompt": ids, "echo": true, "logprobs": 2, "max_tokens": 3,
+        "temperature": 0 });
+    let whole = ask("/v1/completions", &body);
+    let choice = &whole["choices"][0];
+    let list = |name: &str| choice["logprobs"][name].as_array().unwrap().clone();
+    let (tokens, told) = (list("tokens"), list("token_logprobs"));
+    assert_eq!((tokens.len(), told.len()), (153, 153));
+    assert!(told[0].is_null() && list("top_logprobs")[0].is_null());
+    assert_eq!(list("top_logprobs")[1].as_object().unwrap().len(), 2);
+    assert_eq!(whole["usage"]["prompt_tokens"], 150);
+    for at in [1, 2, 63, 64, 65, 129, 149] {
+        let forced = json!({ "prompt": ids[..at], "logprobs": 0, "max_tokens": 1,
+            "temperature": 0, "logit_bias": { ids[at].to_string(): 100 } });
+        let alone = &ask("/v1/completions", &forced)["choices"][0]["logprobs"];
+        assert_eq!(alone["tokens"][0], tokens[at]);
+        let (alone, told) = (&alone["token_logprobs"][0], &told[at]);
+        let difference = (alone.as_f64().unwrap() - told.as_f64().unwrap()).abs();
+        assert!(difference < 1e-5, "token {at}: {told} but {alone} alone");
+    }
+
+    // The same comes as a stream, and for a text; and an answer need not follow.
+    let mut stream = body.clone();
+    stream["stream"] = json!(true);
+    let chunks = events(&post("/v1/completions", &stream));
+    let all = |name: &str| -> Vec<Value> {
+        let lists = chunks.iter().map(|c| &c["choices"][0]["logprobs"][name]);
+        let lists = lists.filter_map(Value::as_array);
+        lists.flat_map(|list| list.iter().cloned()).collect()
+    };
+    for name in ["tokens", "token_logprobs", "top_logprobs", "text_offset"] {
+        assert_eq!(all(name), list(name), "{name}");
+    }
+    let texts = chunks
+        .iter()
+        .filter_map(|c| c["choices"][0]["text"].as_str());
+    assert_eq!(choice["text"], texts.collect::<String>());
+    for prompt in ["one two three four", "a"] {
+        let body = json!({ "prompt": prompt, "echo": true, "logprobs": 0, "max_tokens": 0 });
+        let choice = &ask("/v1/completions", &body)["choices"][0];
+        assert_eq!(choice["text"], prompt);
+        let tokens = choice["logprobs"]["tokens"].as_array().unwrap();
+        let joined: String = tokens.iter().filter_map(Value::as_str).collect();
+        assert_eq!(joined, prompt);
+        assert_eq!(choice["finish_reason"], "length");
+    }
+    let bare = json!({ "prompt": [5, 6], "echo": true });
+    assert_eq!(post("/v1/completions", &bare).status, 400);
+}
+
 #[test]
 fn chats_tell_how_likely_their_tokens_were() {
     let (messages, text) = cases().remove(0);

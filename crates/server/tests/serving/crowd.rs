@@ -8,21 +8,58 @@ use serde_json::{Value, json};
 
 use crate::answers::cases;
 use crate::http::{Lines, get_from, post};
+use crate::malformed::process_bytes;
 use crate::server::{port, scaled};
 
-/// Answers that the server counts as under way or waiting.
-fn open_answers(port: u16) -> u64 {
+/// A figure of `/metrics`.
+fn figure(port: u16, name: &str) -> u64 {
     let text = get_from(port, "/metrics", "").text();
-    let line = text
-        .lines()
-        .find(|l| l.starts_with("moestro_open_answers "))
-        .unwrap();
+    let start = format!("moestro_{name} ");
+    let line = text.lines().find(|l| l.starts_with(&start));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// A bias against every token that could end an answer.
+/// Answers that the server counts as under way or waiting.
+fn open_answers(port: u16) -> u64 {
+    figure(port, "open_answers")
+}
+
+/// Waits until the engine has so many answers, under way or waiting. Returns how long
+/// that took.
+pub fn settle(port: u16, answers: u64) -> Duration {
+    let begin = Instant::now();
+    loop {
+        let now = figure(port, "running_answers") + figure(port, "waiting_answers");
+        if now == answers {
+            return begin.elapsed();
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "{now} answers instead of {answers}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// So many streams that later ones must wait.
+pub fn crowd(port: u16) -> Vec<Lines> {
+    let streams: Vec<Lines> = (0..24).map(|i| endless_stream(port, 20 + i)).collect();
+    settle(port, 24);
+    streams
+}
+
+/// A stream that goes on until the context is full.
+pub fn endless_stream(port: u16, prompt: u32) -> Lines {
+    let body = json!({ "prompt": [prompt, 8, 9], "max_tokens": 100_000, "stream": true,
+        "logit_bias": endless(), "temperature": 5 });
+    Lines::open(port, "/v1/completions", &body)
+}
+
+/// A bias against every token that could end an answer of our models.
 pub fn endless() -> Value {
     (1250..1280)
+        .chain(1990..2048)
         .map(|id| (id.to_string(), json!(-100)))
         .collect::<serde_json::Map<_, _>>()
         .into()
@@ -62,6 +99,7 @@ fn sixteen_streams_and_people_who_leave() {
     let cases = cases();
     let time = scaled(Duration::from_secs(4), Duration::from_secs(300));
     let begin = Instant::now();
+    let mut half_way = 0;
     let (complete, left) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for who in 0..16usize {
@@ -87,11 +125,16 @@ fn sixteen_streams_and_people_who_leave() {
                 }
             });
         }
+        std::thread::sleep(time / 2);
+        half_way = process_bytes();
     });
+    let grown = process_bytes().saturating_sub(half_way);
+    assert!(grown < 64 << 20, "it grew by {grown} bytes");
     let counts = (
         complete.load(Ordering::Relaxed),
         left.load(Ordering::Relaxed),
     );
+    println!("{counts:?} complete and left; {grown} bytes more than half way");
     assert!(counts.0 >= 16 && counts.1 > 0, "{counts:?}");
 }
 
@@ -125,6 +168,61 @@ fn leaving_ends_the_work() {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The least of a few measurements: others keep this machine busy, too.
+fn least(mut measure: impl FnMut() -> Duration) -> Duration {
+    (0..3).map(|_| measure()).min().unwrap()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Whatever an answer is at when nobody waits for it any more, its place is free within
+/// a second, and others go on.
+#[test]
+fn leaving_frees_a_place_within_a_second() {
+    let (_host, server) = crate::server::alone();
+    let port = server.address.port();
+    let writing = least(|| {
+        let mut stream = endless_stream(port, 7);
+        assert!(stream.any(|line| line.starts_with("data: ")));
+        drop(stream);
+        settle(port, 0)
+    });
+    assert!(writing < SECOND, "{writing:?} while it was written");
+
+    // A prompt may be read before its reader has left; then another is tried.
+    let mut seed = 0;
+    let mut leave_reading = || loop {
+        seed += 1;
+        let first_tokens = figure(port, "first_token_seconds_count");
+        let prompt: Vec<u32> = (0..20_000)
+            .map(|i| 5 + (i * 7 + seed * 131) % 1200)
+            .collect();
+        let body = json!({ "prompt": prompt, "max_tokens": 50, "stream": true });
+        let stream = Lines::open(port, "/v1/completions", &body);
+        settle(port, 1);
+        drop(stream);
+        let took = settle(port, 0);
+        if figure(port, "first_token_seconds_count") == first_tokens {
+            return took;
+        }
+        assert!(seed < 100, "every prompt was read at once");
+    };
+    let reading = least(&mut leave_reading);
+    assert!(reading < SECOND, "{reading:?} while its prompt was read");
+
+    let streams = crowd(port);
+    let queued = least(|| {
+        let last = endless_stream(port, 90);
+        settle(port, 25);
+        drop(last);
+        settle(port, 24)
+    });
+    assert!(queued < SECOND, "{queued:?} in the queue");
+    assert!(figure(port, "waiting_answers") > 0, "there was a queue");
+    drop(streams);
+    settle(port, 0);
 }
 
 /// More than there is room for are turned away at once, and told when to come again.

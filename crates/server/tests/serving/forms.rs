@@ -176,6 +176,48 @@ fn tools_are_called_when_they_must_be() {
     check_call("weather", item["arguments"].as_str().unwrap());
 }
 
+/// Ids of the demo model: what opens a call, and the character that tags begin with.
+const CALL: &str = "1268";
+const LESS: &str = "27";
+
+/// Whether to call is free, but not how.
+#[test]
+fn calls_of_free_answers_keep_to_their_tools() {
+    let ask_for = |bias: Value, parallel: bool| {
+        let body = json!({ "messages": hello(), "tools": tools(), "n": 8, "seed": 5,
+            "parallel_tool_calls": parallel, "temperature": 1.3, "max_tokens": 300,
+            "logit_bias": bias });
+        ask("/v1/chat/completions", &body)
+    };
+    // As JSON or as tags, whichever the model begins with.
+    for bias in [json!({ CALL: 100 }), json!({ CALL: 100, LESS: 50 })] {
+        for choice in ask_for(bias.clone(), false)["choices"].as_array().unwrap() {
+            let calls = choice["message"]["tool_calls"].as_array().unwrap();
+            assert_eq!(calls.len(), 1, "{choice}");
+            assert_eq!(choice["finish_reason"], "tool_calls");
+            assert_eq!(choice["message"]["content"], Value::Null);
+            let function = &calls[0]["function"];
+            let name = function["name"].as_str().unwrap();
+            check_call(name, function["arguments"].as_str().unwrap());
+        }
+        let many = ask_for(bias, true);
+        let calls = many["choices"][0]["message"]["tool_calls"].as_array();
+        let (_cut, whole) = calls.unwrap().split_last().unwrap();
+        assert!(whole.len() > 1, "one call after the other: {many}");
+        for call in whole {
+            let function = &call["function"];
+            let name = function["name"].as_str().unwrap();
+            check_call(name, function["arguments"].as_str().unwrap());
+        }
+    }
+    // An answer without a call is as free as without tools.
+    let (messages, text) = crate::answers::cases().remove(0);
+    let body =
+        json!({ "messages": messages, "tools": tools(), "temperature": 0, "max_tokens": 64 });
+    let free = ask("/v1/chat/completions", &body);
+    assert_eq!(free["choices"][0]["message"]["content"], text.as_str());
+}
+
 #[test]
 fn a_schema_that_cannot_be_kept_is_refused() {
     let mut wide = json!({});

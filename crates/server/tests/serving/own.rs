@@ -8,7 +8,8 @@ use tungstenite::Message;
 use tungstenite::protocol::{Role, WebSocket};
 
 use crate::answers::cases;
-use crate::http::{ask, connect, events, get, post};
+use crate::crowd::{crowd, endless, settle};
+use crate::http::{PATIENCE, ask, connect, events, get, post};
 use crate::server::port;
 
 #[test]
@@ -121,49 +122,132 @@ fn the_cache_is_changed_while_answers_are_written() {
     assert_eq!(reply.status, 400, "{}", reply.text());
 }
 
+type Client = WebSocket<TcpStream>;
+
+/// Every read has an end, see [`connect`].
+fn hear(socket: &mut Client) -> Value {
+    loop {
+        let heard = socket.read();
+        let heard = heard.unwrap_or_else(|e| panic!("nothing came for {PATIENCE:?}: {e}"));
+        if let Message::Text(text) = heard {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+fn say(socket: &mut Client, body: &Value) {
+    socket.send(Message::text(body.to_string())).unwrap();
+}
+
+/// All events up to one of this type.
+fn hear_until(socket: &mut Client, kind: &str) -> Vec<Value> {
+    let mut heard = Vec::new();
+    loop {
+        let event = hear(socket);
+        let is_last = event["type"] == kind;
+        assert!(is_last || event["type"] != "error", "{event}");
+        heard.push(event);
+        if is_last {
+            return heard;
+        }
+    }
+}
+
+fn long_question() -> Value {
+    json!({ "prompt": "x", "raw": true, "max_tokens": 100_000, "temperature": 5,
+        "logit_bias": endless() })
+}
+
 #[test]
 fn a_websocket_answers_and_can_be_cancelled() {
-    let mut socket = websocket("").expect("the handshake of RFC 6455");
-    let mut say = |body: Value, until: &str| -> Vec<Value> {
-        socket.send(Message::text(body.to_string())).unwrap();
-        let mut heard = Vec::new();
-        loop {
-            if let Message::Text(text) = socket.read().unwrap() {
-                let event: Value = serde_json::from_str(&text).unwrap();
-                let is_last = event["type"] == until;
-                assert!(is_last || event["type"] != "error", "{event}");
-                let is_first = heard.is_empty();
-                heard.push(event);
-                if is_last {
-                    return heard;
-                }
-                if until == "cancelled" && is_first {
-                    socket
-                        .send(Message::text(json!({ "type": "cancel" }).to_string()))
-                        .unwrap();
-                }
-            }
-        }
-    };
+    let mut socket = websocket(port(), "").expect("the handshake of RFC 6455");
     let (messages, text) = cases().remove(0);
     let question = json!({ "messages": messages, "temperature": 0, "max_tokens": 64 });
-    let heard = say(question.clone(), "done");
+    say(&mut socket, &question);
+    let heard = hear_until(&mut socket, "done");
     let tokens = heard.iter().filter_map(|e| e["text"].as_str());
     assert_eq!(tokens.collect::<String>(), text);
-    let long = json!({ "prompt": "x", "raw": true, "max_tokens": 100_000, "temperature": 5,
-        "logit_bias": crate::crowd::endless() });
-    say(long, "cancelled");
-    assert_eq!(say(json!({ "prompt": 3 }), "error").len(), 1);
-    say(question, "done");
+    // The next may be asked as soon as the end of the last is told.
+    let short = json!({ "prompt": "x", "raw": true, "max_tokens": 2 });
+    for _ in 0..100 {
+        say(&mut socket, &short);
+        hear_until(&mut socket, "done");
+    }
+    say(&mut socket, &long_question());
+    let first = hear(&mut socket);
+    assert_eq!(first["type"], "token", "{first}");
+    say(&mut socket, &json!({ "prompt": "another" }));
+    while hear(&mut socket)["type"] != "error" {}
+    say(&mut socket, &json!({ "type": "cancel" }));
+    hear_until(&mut socket, "cancelled");
+    say(&mut socket, &json!({ "prompt": 3 }));
+    assert_eq!(hear(&mut socket)["type"], "error");
+    say(&mut socket, &question);
+    hear_until(&mut socket, "done");
     socket.close(None).unwrap();
 
-    assert!(websocket("Origin: https://evil.example\r\n").is_none());
+    assert!(websocket(port(), "Origin: https://evil.example\r\n").is_none());
     assert_eq!(get("/api/v1/stream").status, 426);
 }
 
+/// Every cancel is answered once, whatever it finds: nothing, a question that waits, a
+/// prompt that is read, an answer that is written or one that has just ended.
+#[test]
+fn every_cancel_is_answered() {
+    let (_host, server) = crate::server::alone();
+    let port = server.address.port();
+    let cancel = json!({ "type": "cancel" });
+    let mut socket = websocket(port, "").unwrap();
+    say(&mut socket, &cancel);
+    assert_eq!(hear(&mut socket)["type"], "cancelled", "nothing was asked");
+
+    // Sent at once, so that it comes before, while or after the answer is written.
+    for tokens in [1, 2, 3, 5, 8, 40] {
+        let short = json!({ "prompt": "x", "raw": true, "max_tokens": tokens,
+            "logit_bias": endless() });
+        say(&mut socket, &short);
+        say(&mut socket, &cancel);
+        hear_until(&mut socket, "cancelled");
+        say(&mut socket, &short);
+        hear_until(&mut socket, "done");
+        say(&mut socket, &cancel);
+        assert_eq!(
+            hear(&mut socket)["type"],
+            "cancelled",
+            "the answer has ended"
+        );
+    }
+    let prompt = "word ".repeat(1500);
+    say(
+        &mut socket,
+        &json!({ "prompt": prompt, "raw": true, "max_tokens": 5 }),
+    );
+    say(&mut socket, &cancel);
+    hear_until(&mut socket, "cancelled");
+    settle(port, 0);
+
+    let streams = crowd(port);
+    say(&mut socket, &long_question());
+    settle(port, 25);
+    say(&mut socket, &cancel);
+    assert_eq!(
+        hear(&mut socket)["type"],
+        "cancelled",
+        "it waited in the queue"
+    );
+    settle(port, 24);
+    // One that leaves the queue without a word leaves nothing there.
+    say(&mut socket, &long_question());
+    settle(port, 25);
+    drop(socket);
+    settle(port, 24);
+    drop(streams);
+    settle(port, 0);
+}
+
 /// The handshake with the key and answer of RFC 6455, section 1.3.
-fn websocket(more: &str) -> Option<WebSocket<TcpStream>> {
-    let mut stream = connect(port());
+fn websocket(port: u16, more: &str) -> Option<Client> {
+    let mut stream = connect(port);
     let request = format!(
         "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n{more}Upgrade: websocket\r\n\
          Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\

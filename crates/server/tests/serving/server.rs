@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 
-use moestro_engine::protocol::{Command, Event, LoadRequest};
+use moestro_engine::protocol::{Command, Event, LoadRequest, MemorySettings};
 use moestro_engine::{Host, Remote};
 use moestro_server::{Observer, Present, Running, Settings, start};
 
@@ -31,26 +31,11 @@ pub fn repository() -> PathBuf {
 fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let present = Arc::new(Present::default());
-        let (sender, events) = channel();
-        let seen = present.clone();
-        let host = Host::start(None, move |event| {
-            seen.see(&event);
-            let _ = sender.send(event);
-        });
-        let request = LoadRequest {
+        let demo = LoadRequest {
             model: repository().join("models/demo/moestro-demo.gguf"),
-            threads: Some(2),
             ..LoadRequest::default()
         };
-        host.send(Command::Load { id: 1, request });
-        loop {
-            match events.recv().unwrap() {
-                Event::Loaded { .. } => break,
-                Event::Failed { failure, .. } => panic!("{failure:?}"),
-                _ => {}
-            }
-        }
+        let (host, present) = engine(demo);
         let remote = host.remote();
         let server = serve(&remote, &present, Settings::default());
         Shared {
@@ -60,6 +45,44 @@ fn shared() -> &'static Shared {
             server,
         }
     })
+}
+
+/// An engine that has loaded a model.
+fn engine(request: LoadRequest) -> (Host, Arc<Present>) {
+    let present = Arc::new(Present::default());
+    let (sender, events) = channel();
+    let seen = present.clone();
+    let host = Host::start(None, move |event| {
+        seen.see(&event);
+        let _ = sender.send(event);
+    });
+    let request = LoadRequest {
+        threads: Some(2),
+        ..request
+    };
+    host.send(Command::Load { id: 1, request });
+    loop {
+        match events.recv().unwrap() {
+            Event::Loaded { .. } => return (host, present),
+            Event::Failed { failure, .. } => panic!("{failure:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// An engine with room for long answers and a server that nobody else asks. Its model
+/// has random weights.
+pub fn alone() -> (Host, Running) {
+    let (host, present) = engine(LoadRequest {
+        model: repository().join("tests/fixtures/gguf/qwen3_next-tiny.gguf"),
+        memory: MemorySettings {
+            context: Some(60_000),
+            ..MemorySettings::default()
+        },
+        ..LoadRequest::default()
+    });
+    let server = serve(&host.remote(), &present, Settings::default());
+    (host, server)
 }
 
 fn serve(remote: &Remote, present: &Arc<Present>, settings: Settings) -> Running {

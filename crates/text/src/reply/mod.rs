@@ -3,11 +3,13 @@
 //! between `<tool_call>` and `</tool_call>`, as JSON (Qwen, Hermes) or as
 //! `<function=` and `<parameter=` tags (Qwen3-Coder).
 
+mod gate;
 mod json_call;
 mod tag_call;
 
 use serde_json::Value;
 
+pub use gate::Gate;
 use json_call::JsonCall;
 use tag_call::TagCall;
 

@@ -1,0 +1,92 @@
+//! Prompts become tokens, and forms grammars, on threads beside the engine's, so that
+//! none of them keeps running answers waiting.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::Order;
+use crate::error::{EngineError, Result};
+use crate::generation::Generation;
+use crate::protocol::{GenerateRequest, Prompt};
+use crate::text_assets::TextAssets;
+
+/// Bytes of a prompt that are tokens at once.
+const SHORT: usize = 64 << 10;
+
+/// An answer to prepare.
+pub struct Job {
+    /// Given back with what came of it.
+    pub number: u64,
+    pub text: Arc<TextAssets>,
+    pub request: GenerateRequest,
+}
+
+/// An answer that can begin, or why it cannot.
+pub struct Ready {
+    pub number: u64,
+    pub client: String,
+    pub generation: Result<Generation>,
+}
+
+/// Two threads: what may take long does not keep the rest waiting. Of the short ones
+/// the first that comes is ready first.
+pub struct Preparation {
+    short: Sender<Job>,
+    long: Sender<Job>,
+}
+
+impl Preparation {
+    /// What is ready goes to `orders`.
+    pub fn start(orders: &Sender<Order>) -> Preparation {
+        Preparation {
+            short: start("prompts", orders.clone()),
+            long: start("long prompts", orders.clone()),
+        }
+    }
+
+    /// Errors: its thread is gone.
+    pub fn begin(&self, job: Job) -> Result<()> {
+        let thread = match takes_long(&job.request) {
+            true => &self.long,
+            false => &self.short,
+        };
+        let gone = |_| EngineError::Request("the threads for prompts have ended".into());
+        thread.send(job).map_err(gone)
+    }
+}
+
+fn start(name: &str, orders: Sender<Order>) -> Sender<Job> {
+    let (sender, jobs) = channel();
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || prepare(&jobs, &orders))
+        .expect("the system can start a thread");
+    sender
+}
+
+fn prepare(jobs: &Receiver<Job>, orders: &Sender<Order>) {
+    while let Ok(job) = jobs.recv() {
+        let work = || Generation::prepare(&job.text, &job.request);
+        // A fault of one answer is not the end of all.
+        let done = catch_unwind(AssertUnwindSafe(work));
+        let fault = || EngineError::Request("the prompt could not be prepared".into());
+        let ready = Ready {
+            number: job.number,
+            client: job.request.client,
+            generation: done.unwrap_or_else(|_| Err(fault())),
+        };
+        if orders.send(Order::Ready(Box::new(ready))).is_err() {
+            return;
+        }
+    }
+}
+
+fn takes_long(request: &GenerateRequest) -> bool {
+    let bytes = match &request.prompt {
+        Prompt::Chat { messages, .. } => messages.iter().map(|m| m.content.len()).sum(),
+        Prompt::Raw { text } => text.len(),
+        Prompt::Tokens { .. } => 0,
+    };
+    request.form.is_some() || bytes > SHORT
+}
