@@ -1,6 +1,7 @@
 //! Prompts become tokens, and forms grammars, on threads beside the engine's, so that
 //! none of them keeps running answers waiting.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,16 +16,16 @@ use crate::text_assets::TextAssets;
 const SHORT: usize = 64 << 10;
 
 /// An answer to prepare.
-pub struct Job {
+struct Job {
     /// Given back with what came of it.
-    pub number: u64,
-    pub text: Arc<TextAssets>,
-    pub request: GenerateRequest,
+    number: u64,
+    text: Arc<TextAssets>,
+    request: GenerateRequest,
 }
 
 /// An answer that can begin, or why it cannot.
 pub struct Ready {
-    pub number: u64,
+    number: u64,
     pub client: String,
     pub generation: Result<Generation>,
 }
@@ -34,6 +35,9 @@ pub struct Ready {
 pub struct Preparation {
     short: Sender<Job>,
     long: Sender<Job>,
+    /// The answers being prepared: the numbers of their jobs and their own.
+    under_way: BTreeMap<u64, u64>,
+    jobs: u64,
 }
 
 impl Preparation {
@@ -42,17 +46,50 @@ impl Preparation {
         Preparation {
             short: start("prompts", orders.clone()),
             long: start("long prompts", orders.clone()),
+            under_way: BTreeMap::new(),
+            jobs: 0,
         }
     }
 
+    /// Has the answer `id` prepared.
+    ///
     /// Errors: its thread is gone.
-    pub fn begin(&self, job: Job) -> Result<()> {
-        let thread = match takes_long(&job.request) {
+    pub fn begin(
+        &mut self,
+        id: u64,
+        text: Arc<TextAssets>,
+        request: GenerateRequest,
+    ) -> Result<()> {
+        let thread = match takes_long(&request) {
             true => &self.long,
             false => &self.short,
         };
+        self.jobs += 1;
+        let number = self.jobs;
+        let job = Job {
+            number,
+            text,
+            request,
+        };
         let gone = |_| EngineError::Request("the threads for prompts have ended".into());
-        thread.send(job).map_err(gone)
+        thread.send(job).map_err(gone)?;
+        self.under_way.insert(number, id);
+        Ok(())
+    }
+
+    /// Whose answer this is, unless it was ended meanwhile, with its model.
+    pub fn whose(&mut self, ready: &Ready) -> Option<u64> {
+        self.under_way.remove(&ready.number)
+    }
+
+    /// Lets go of all answers.
+    pub fn end_all(&mut self) -> impl Iterator<Item = u64> + use<> {
+        std::mem::take(&mut self.under_way).into_values()
+    }
+
+    /// How many answers are being prepared.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 }
 

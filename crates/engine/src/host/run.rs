@@ -1,12 +1,11 @@
 //! The loop of the engine's thread.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::meter::Meter;
-use super::prepare::{Job, Preparation, Ready};
+use super::prepare::{Preparation, Ready};
 use super::{Order, Pending, lock, snapshot};
 use crate::cancel::Cancel;
 use crate::engine::{Engine, LoadOptions, inspect};
@@ -32,9 +31,6 @@ struct Runner {
     pending: Pending,
     events: Box<dyn FnMut(Event)>,
     preparation: Preparation,
-    /// The answers being prepared: the numbers of their jobs and their own.
-    preparing: BTreeMap<u64, u64>,
-    jobs: u64,
     loaded: Option<Loaded>,
     meter: Meter,
     started: Instant,
@@ -66,8 +62,6 @@ pub fn run(
         pending,
         events,
         preparation: Preparation::start(&orders),
-        preparing: BTreeMap::new(),
-        jobs: 0,
         loaded: None,
         meter: Meter::default(),
         started: Instant::now(),
@@ -290,22 +284,13 @@ impl Runner {
     /// Has an answer prepared; it comes back as [`Order::Ready`].
     fn generate(&mut self, id: u64, request: GenerateRequest) -> Result<()> {
         let loaded = self.loaded.as_ref().ok_or_else(not_loaded)?;
-        self.jobs += 1;
-        let number = self.jobs;
         let text = loaded.engine.text.clone();
-        self.preparation.begin(Job {
-            number,
-            text,
-            request,
-        })?;
-        self.preparing.insert(number, id);
-        Ok(())
+        self.preparation.begin(id, text, request)
     }
 
     /// Puts an answer into the queue.
     fn begin(&mut self, ready: Ready) {
-        // It may have been ended meanwhile, with its model.
-        let Some(id) = self.preparing.remove(&ready.number) else {
+        let Some(id) = self.preparation.whose(&ready) else {
             return;
         };
         let cancel = self.cancel_of(id);
@@ -331,7 +316,7 @@ impl Runner {
     /// Ends all answers as cancelled.
     fn end_answers(&mut self) {
         self.with_schedule(|schedule, engine, progress| schedule.cancel_all(engine, progress));
-        for id in std::mem::take(&mut self.preparing).into_values() {
+        for id in self.preparation.end_all() {
             let (reason, stats) = (FinishReason::Cancelled, GenerationStats::default());
             self.emit(Event::Finished { id, reason, stats });
             lock(&self.pending).remove(&id);
@@ -456,7 +441,7 @@ impl Runner {
         let about = snapshot::About {
             started: self.started,
             generating,
-            preparing: self.preparing.len(),
+            preparing: self.preparation.under_way(),
             forecast,
         };
         Some(Box::new(snapshot::take(
