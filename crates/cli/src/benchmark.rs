@@ -184,6 +184,8 @@ fn figures(
 }
 
 fn side_by_side(a: &Benchmark, engine: &mut Engine) -> Result<[Line; 4]> {
+    // As after some use; else the many would wait for the disk more often than one.
+    while engine.fill_slots()? {}
     let turns = (0..a.repeat)
         .map(|_| turn(engine, a.streams, a.generate))
         .collect::<Result<Vec<_>>>()?;
