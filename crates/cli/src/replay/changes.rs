@@ -17,9 +17,6 @@ use serde_json::json;
 
 use super::Decode;
 
-/// Tokens before the memory that is in use counts as usual.
-const SETTLE: usize = 32;
-
 pub struct Changes {
     count: usize,
     different_outputs: usize,
@@ -73,7 +70,7 @@ pub fn run(
     })?;
     let different = usual.iter().zip(&outputs).filter(|(a, b)| a != b).count();
     set(engine, most)?;
-    decode(engine, trace, SETTLE.max(count), |_| Ok(()))?;
+    decode(engine, trace, count, |_| Ok(()))?;
     times.sort_unstable();
     Ok(Changes {
         count,
