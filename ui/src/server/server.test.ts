@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { RequestSeen } from '../bindings/RequestSeen';
-import { AppState } from '../state/app.svelte';
-import { RecordedHub } from '../testing/hub';
-import { Recorder } from '../testing/recorded';
+import type { AppState } from '../state/app.svelte';
+import { recordedApp } from '../testing/app';
+import type { Recorder } from '../testing/recorded';
 import { examples } from './examples';
 
 let api: Recorder;
@@ -10,10 +10,7 @@ let app: AppState;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  localStorage.clear();
-  api = new Recorder();
-  api.onStart = () => app.engine.status !== 'running' && api.ready();
-  app = new AppState(api, new RecordedHub(), localStorage);
+  ({ api, app } = recordedApp());
 });
 afterEach(() => vi.useRealTimers());
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { recordedApp } from '../testing/app';
 import { RecordedHub } from '../testing/hub';
 import { demoPath, info, placement, Recorder, stats } from '../testing/recorded';
 import { AppState } from './app.svelte';
@@ -9,10 +10,7 @@ let app: AppState;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  localStorage.clear();
-  api = new Recorder();
-  api.onStart = () => app.engine.status !== 'running' && api.ready();
-  app = new AppState(api, new RecordedHub(), localStorage);
+  ({ api, app } = recordedApp());
 });
 afterEach(() => vi.useRealTimers());
 
