@@ -111,7 +111,7 @@ mod tests {
             places
         };
         let places = by(1);
-        // No two of them are in one piece.
+        // What stands behind a place in its piece is the form's: no mark begins there.
         for size in [2, 3, 7, 12] {
             assert_eq!(by(size), places, "pieces of {size}");
         }
@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn calls_open_it_outside_of_thoughts() {
         let gate = Gate::at_calls(false);
-        assert_eq!(opened(&gate, "a <tool_call>{} and <tool_call>\n"), [13, 31]);
+        assert_eq!(
+            opened(&gate, "a <tool_call>{} and then <tool_call>\n"),
+            [13, 36]
+        );
         let thinks = "\n<think>a <tool_call> b</think> <tool_call>";
         assert_eq!(opened(&gate, thinks), [thinks.len()]);
         let inside = "a <tool_call> b</think> <tool_call>";
