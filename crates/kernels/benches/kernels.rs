@@ -35,10 +35,16 @@ fn main() {
             };
             println!("\n{threads} threads, {isa}");
             bandwidth(&c, &data);
-            for &format in Format::all() {
+            for shape in [[512, 2048], [2048, 512]] {
                 for t in [1, 10, 64] {
-                    if wanted("matmul") || wanted(format.name()) {
-                        products(&c, format, t, &data);
+                    // Beside the format that most models are in.
+                    let mut usual = None;
+                    for format in [Format::Q4K].iter().chain(Format::all()) {
+                        let first = usual.is_none() && names_any(wanted);
+                        if first || wanted("matmul") || wanted(format.name()) {
+                            let speed = products(&c, *format, shape, t, &data, usual);
+                            usual = usual.or(Some(speed));
+                        }
                     }
                 }
             }
@@ -125,8 +131,20 @@ fn bandwidth(c: &Compute, data: &[u8]) {
     report("read bandwidth", seconds, data.len(), 0);
 }
 
-fn products(c: &Compute, format: Format, t: usize, data: &[u8]) {
-    let (rows, cols) = (512, 2048);
+/// Is any format, or all of them, to be measured?
+fn names_any(wanted: impl Fn(&str) -> bool) -> bool {
+    wanted("matmul") || Format::all().iter().any(|f| wanted(f.name()))
+}
+
+/// Bytes of weights per second and activation rows, as a share of `usual` if given.
+fn products(
+    c: &Compute,
+    format: Format,
+    [rows, cols]: [usize; 2],
+    t: usize,
+    data: &[u8],
+    usual: Option<f64>,
+) -> f64 {
     let bytes = rows * format.row_bytes(cols).expect("whole blocks");
     // Fewer matrices for more rows of input: these are bound by arithmetic.
     let count = (data.len() / bytes) / if t > 1 { 8 } else { 1 };
@@ -140,12 +158,15 @@ fn products(c: &Compute, format: Format, t: usize, data: &[u8]) {
         seconds[0] = seconds[0].min(start.elapsed().as_secs_f64());
         seconds[1] = seconds[1].min(processor_time() - before);
     }
+    let speed = bytes as f64 / seconds[1];
+    let share = usual.map_or(1.0, |usual| speed / usual);
     report(
-        &format!("matmul {format} [{rows}, {cols}] x {t}"),
+        &format!("{share:4.2} {format} [{rows}, {cols}] x {t}"),
         seconds,
         bytes,
         2 * rows * cols * t,
     );
+    speed
 }
 
 fn experts(c: &Compute, n: usize, data: &[u8]) {

@@ -41,6 +41,17 @@ pub(crate) trait Integers: Blocks {
     /// Four columns of a group of 32 in a tile's block: those from `4 * word` on.
     fn quants<S: Words>(s: S, block: &[u8], group: usize, word: usize) -> S::W;
 
+    /// Do seven more bits follow below the integers? Of a table of sixteen reals,
+    /// two tables of whole numbers come closer than one: its entries are
+    /// `128 * quants + finer`. Only for [`Quants::Unsigned`].
+    const FINER: bool = false;
+
+    /// Those bits of [`Integers::quants`], from 0 to 127.
+    #[inline(always)]
+    fn finer<S: Words>(s: S, _block: &[u8], _group: usize, _word: usize) -> S::W {
+        s.word_splat(0)
+    }
+
     /// The scales of a group.
     fn scales<S: Words>(s: S, block: &[u8], group: usize) -> Scales<S::V>;
 }
@@ -104,6 +115,15 @@ fn multiply_group<S: Words, F: Integers>(
             quads::<S, F>(s, block, group, 7),
         ],
     ];
+    let mut finer = [[s.word_splat(0); 4]; 2];
+    if F::FINER {
+        for half in 0..2 {
+            for word in 0..4 {
+                finer[half][word] = F::finer(s, block, group, 4 * half + word);
+            }
+        }
+    }
+    let q = [q, finer];
     let scales = F::scales(s, block, group);
     let (x, last) = x.as_chunks::<TOGETHER>();
     let (out, last_out) = out.as_chunks_mut::<TOGETHER>();
@@ -128,7 +148,7 @@ fn quads<S: Words, F: Integers>(s: S, block: &[u8], group: usize, word: usize) -
 #[inline(always)]
 fn multiply_together<S: Words, F: Integers, const M: usize>(
     s: S,
-    q: [[S::W; 4]; 2],
+    [q, finer]: [[[S::W; 4]; 2]; 2],
     scales: Scales<S::V>,
     x: &[Group; M],
     out: &mut [[f32; LANES]; M],
@@ -148,6 +168,19 @@ fn multiply_together<S: Words, F: Integers, const M: usize>(
                     Quants::Signed => s.dot_signed(sums[m][half], q, x),
                     _ => s.dot(sums[m][half], q, x),
                 };
+            }
+        }
+    }
+    if F::FINER {
+        for m in 0..M {
+            sums[m] = [s.word_shl(sums[m][0], 7), s.word_shl(sums[m][1], 7)];
+        }
+        for word in 0..4 {
+            for half in 0..2 {
+                for m in 0..M {
+                    let x = s.word_of_four(columns[m][half], word);
+                    sums[m][half] = s.dot(sums[m][half], finer[half][word], x);
+                }
             }
         }
     }
@@ -196,7 +229,9 @@ fn start<S: Words, F: Integers>(s: S, x: &Group, scales: Scales<S::V>) -> (S::W,
         // No such format has scales for halves.
         Quants::Signed => {
             let minus = s.word_of_four(offsets, 1);
-            (offsets, [s.signed_start(minus), zero])
+            let affine = matches!(scales, Scales::OneAffine(..));
+            let about = if affine { sums } else { offsets };
+            (about, [s.signed_start(minus), zero])
         }
         Quants::Above(5) if halves => {
             let minus_32 = [s.word_of_four(offsets, 2), s.word_of_four(offsets, 3)];

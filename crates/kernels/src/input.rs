@@ -2,12 +2,13 @@
 
 use crate::activations::{Batches, GROUP, Group, Quantized};
 use crate::compute::Compute;
-use crate::formats::{Format, numbers};
+use crate::formats::{Format, is_integer};
+use crate::matrix::Matrix;
 use std::borrow::Cow;
 
 /// Rows of activations.
 pub(crate) struct Input<'a> {
-    x: &'a [f32],
+    x: Cow<'a, [f32]>,
     cols: usize,
     /// Which rows of `x`, in order; without it, all.
     chosen: Option<&'a [u32]>,
@@ -22,9 +23,9 @@ impl<'a> Input<'a> {
         cols: usize,
         mut formats: impl Iterator<Item = Format>,
     ) -> Input<'a> {
-        let integers = cols.is_multiple_of(GROUP) && formats.any(|f| numbers(f).is_some());
+        let integers = cols.is_multiple_of(GROUP) && formats.any(is_integer);
         Input {
-            x,
+            x: Cow::Borrowed(x),
             cols,
             chosen: None,
             quantized: integers.then(|| Cow::Owned(Quantized::new(c, x, cols))),
@@ -34,7 +35,7 @@ impl<'a> Input<'a> {
     /// Rows for integer weights only.
     pub(crate) fn of_groups(groups: Vec<Group>, shape: Batches) -> Input<'static> {
         Input {
-            x: &[],
+            x: Cow::Borrowed(&[]),
             cols: shape.per_row * GROUP,
             chosen: None,
             quantized: Some(Cow::Owned(Quantized::of_groups(groups, shape))),
@@ -46,7 +47,7 @@ impl<'a> Input<'a> {
         let all = rows.len() == self.rows() && rows.iter().copied().eq(0..rows.len() as u32);
         let quantized = self.quantized.as_deref();
         Input {
-            x: self.x,
+            x: Cow::Borrowed(&self.x),
             cols: self.cols,
             chosen: Some(rows),
             quantized: quantized.map(|q| match all {
@@ -54,6 +55,26 @@ impl<'a> Input<'a> {
                 false => Cow::Owned(q.select(rows)),
             }),
         }
+    }
+
+    /// The activations in the order in which the columns of `w` are, if it has one of
+    /// its own. Once for all its rows: it takes as long as a few of them.
+    pub(crate) fn in_order_of(&self, c: &Compute, w: &Matrix) -> Option<Input<'static>> {
+        let order = w.order()?;
+        let mut x = Vec::with_capacity(self.rows() * self.cols);
+        for i in 0..self.rows() {
+            let row = self.row(i);
+            // Of a column that does not exist there is nothing.
+            let value = |at: &[u8; 4]| row.get(u32::from_le_bytes(*at) as usize);
+            x.extend(order.iter().map(|at| value(at).copied().unwrap_or(0.0)));
+        }
+        let quantized = is_integer(w.format()).then(|| Quantized::new(c, &x, self.cols));
+        Some(Input {
+            x: Cow::Owned(x),
+            cols: self.cols,
+            chosen: None,
+            quantized: quantized.map(Cow::Owned),
+        })
     }
 
     /// How many rows there are.

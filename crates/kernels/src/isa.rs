@@ -1,7 +1,7 @@
 //! Which instruction set to use, decided once at run time.
 
 use crate::activations::Group;
-use crate::formats::{Format, multiply_tile_of};
+use crate::formats::{Format, multiply_usual};
 use crate::simd::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{
@@ -115,7 +115,7 @@ fn time_products<S: Words>(s: S) -> Duration {
     let x = std::hint::black_box(vec![Group::ZERO; ROWS * BLOCKS * 8]);
     let mut out = [[0.0; 16]; ROWS];
     let start = Instant::now();
-    multiply_tile_of(s, Format::Q4K, &tile, &x, &mut out);
+    multiply_usual(s, &tile, &x, &mut out);
     std::hint::black_box(out);
     start.elapsed()
 }

@@ -35,14 +35,17 @@ pub fn matmul_many(c: &Compute, ws: &[Matrix], x: &[f32], outs: &mut [&mut [f32]
             w.rows()
         );
     }
-    let input = Input::new(c, x, cols, ws.iter().map(|w| w.format()));
+    let shared = ws.iter().filter(|w| w.order().is_none());
+    let input = Input::new(c, x, cols, shared.map(|w| w.format()));
+    let ordered: Vec<_> = ws.iter().map(|w| input.in_order_of(c, w)).collect();
     let outs: Vec<_> = outs.iter_mut().map(|out| SharedMut::new(out)).collect();
     let length = rows_per_task(c, ws.iter().map(|w| (w.rows(), cols, t)));
     let work = split(ws.iter().map(|w| w.rows()), length);
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
         let w = ws[*i];
-        multiply(c.level(), w, range.clone(), &input, &|t, row, results| {
+        let input = ordered[*i].as_ref().unwrap_or(&input);
+        multiply(c.level(), w, range.clone(), input, &|t, row, results| {
             let at = t * w.rows() + row;
             // SAFETY: these columns of the output belong to this task alone.
             unsafe { outs[*i].slice(at..at + results.len()) }.copy_from_slice(results);

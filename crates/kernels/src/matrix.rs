@@ -12,6 +12,7 @@ pub struct Matrix<'a> {
     cols: usize,
     row_bytes: usize,
     data: &'a [u8],
+    order: Option<&'a [[u8; 4]]>,
 }
 
 impl<'a> Matrix<'a> {
@@ -24,7 +25,24 @@ impl<'a> Matrix<'a> {
             cols,
             row_bytes,
             data,
+            order: None,
         })
+    }
+
+    /// The same with its columns in another order: column `i` is to be multiplied
+    /// with activation `order[i]`, numbers of four bytes, little-endian. GPTQ sorts
+    /// columns that way. `None` unless there is one for each column.
+    pub fn ordered(self, order: &'a [u8]) -> Option<Matrix<'a>> {
+        let (order, rest) = order.as_chunks();
+        (order.len() == self.cols && rest.is_empty()).then_some(Matrix {
+            order: Some(order),
+            ..self
+        })
+    }
+
+    /// See [`Matrix::ordered`].
+    pub(crate) fn order(&self) -> Option<&'a [[u8; 4]]> {
+        self.order
     }
 
     /// The format of the weights.
@@ -47,13 +65,13 @@ impl<'a> Matrix<'a> {
         self.data
     }
 
-    /// The bytes of row `i` of a float format.
+    /// The bytes of row `i` of a format kept as in the file.
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> &'a [u8] {
         &self.data[i * self.row_bytes..][..self.row_bytes]
     }
 
-    /// The bytes of tile `i`, sixteen rows, of an integer format.
+    /// The bytes of tile `i`, sixteen rows, of a format kept in tiles.
     #[inline(always)]
     pub(crate) fn tile(&self, i: usize) -> &'a [u8] {
         let bytes = TILE * self.row_bytes;

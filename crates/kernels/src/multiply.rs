@@ -3,17 +3,19 @@
 //! Rows of floats are taken four at a time, piece by piece: a piece becomes single
 //! precision in a buffer that stays in the first-level cache and is multiplied
 //! with all activation rows. A result is the sum of sixteen partial sums over the
-//! columns. Integer weights are taken tile by tile (see `dot.rs`). Either way the
+//! columns. Weights in tiles are taken tile by tile (see `dot.rs`, `scaled.rs`). Either way the
 //! order of additions depends on nothing but the number of columns.
 
 use crate::activations::BATCH;
-use crate::formats::{dequantize, multiply_tile_of, numbers};
+use crate::dot::{Integers, multiply_tile};
+use crate::formats::{dequantize, multiply_tiled};
 use crate::input::Input;
 use crate::isa::{Level, vectorized};
 use crate::math::sum_of_products;
 use crate::matmul::pieces;
 use crate::matrix::Matrix;
 use crate::packed::{TILE, unpack_row};
+use crate::scaled::{Scaled, multiply_scaled};
 use crate::simd::{Simd, Words, prefetch};
 use crate::tile::{ROWS, dot_rows};
 use std::ops::Range;
@@ -31,13 +33,7 @@ pub(crate) fn multiply(level: Level, w: Matrix, range: Range<usize>, input: &Inp
     if w.cols() == 0 {
         return;
     }
-    if numbers(w.format()).is_some() {
-        vectorized!(
-            level,
-            portable: multiply_unpacked(level, w, range, input, out),
-            |s| multiply_tiles(s, w, range, input, out)
-        );
-    } else {
+    if !multiply_tiled(level, w, range.clone(), input, out) {
         vectorized!(level, |s| multiply_rows(s, level, w, range, input, out));
     }
 }
@@ -48,14 +44,43 @@ pub(crate) fn multiply(level: Level, w: Matrix, range: Range<usize>, input: &Inp
 struct Sums([[f32; TILE]; BATCH]);
 
 #[inline(always)]
-fn multiply_tiles<S: Words>(s: S, w: Matrix, range: Range<usize>, input: &Input, out: &Results) {
+pub(crate) fn multiply_tiles<S: Words, F: Integers>(
+    s: S,
+    w: Matrix,
+    range: Range<usize>,
+    input: &Input,
+    out: &Results,
+) {
     let input = input.quantized();
     let mut results = Sums([[0.0; TILE]; BATCH]);
     for batch in pieces(input.rows(), BATCH) {
         let x = input.batch(batch.start);
         let results = &mut results.0[..batch.len()];
         for row in range.clone().step_by(TILE) {
-            multiply_tile_of(s, w.format(), w.tile(row / TILE), x, results);
+            multiply_tile::<S, F>(s, w.tile(row / TILE), x, results);
+            let rows = TILE.min(range.end - row);
+            for (i, results) in results.iter().enumerate() {
+                out(batch.start + i, row, &results[..rows]);
+            }
+        }
+    }
+}
+
+/// The same for floats that share scales.
+#[inline(always)]
+pub(crate) fn multiply_scaled_tiles<S: Simd, F: Scaled>(
+    s: S,
+    w: Matrix,
+    range: Range<usize>,
+    input: &Input,
+    out: &Results,
+) {
+    let mut results = Sums([[0.0; TILE]; BATCH]);
+    for batch in pieces(input.rows(), BATCH) {
+        let results = &mut results.0[..batch.len()];
+        let x = |i: usize| input.row(batch.start + i);
+        for row in range.clone().step_by(TILE) {
+            multiply_scaled::<S, F>(s, w.tile(row / TILE), &x, results);
             let rows = TILE.min(range.end - row);
             for (i, results) in results.iter().enumerate() {
                 out(batch.start + i, row, &results[..rows]);
@@ -66,7 +91,13 @@ fn multiply_tiles<S: Words>(s: S, w: Matrix, range: Range<usize>, input: &Input,
 
 /// Row by row, without any knowledge of the formats: what the other ways are
 /// tested against.
-fn multiply_unpacked(level: Level, w: Matrix, range: Range<usize>, input: &Input, out: &Results) {
+pub(crate) fn multiply_unpacked(
+    level: Level,
+    w: Matrix,
+    range: Range<usize>,
+    input: &Input,
+    out: &Results,
+) {
     let input = input.quantized();
     let rows: Vec<Vec<f32>> = (0..input.rows()).map(|i| input.values(i)).collect();
     let mut weights = vec![0.0; w.cols()];

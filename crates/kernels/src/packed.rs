@@ -15,7 +15,7 @@ use crate::matrix::Matrix;
 /// Rows of a tile.
 pub(crate) const TILE: usize = crate::simd::LANES;
 
-/// The largest block of any integer format, in bytes.
+/// The largest block of any format kept in tiles, in bytes.
 const LARGEST_BLOCK: usize = 256;
 
 /// Bytes that `rows` rows of `cols` values take in memory; `None` if a row is not

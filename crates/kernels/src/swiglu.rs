@@ -2,7 +2,7 @@
 
 use crate::activations::{BATCH, Batches, GROUP, Group, quantize};
 use crate::compute::Compute;
-use crate::formats::numbers;
+use crate::formats::is_integer;
 use crate::input::Input;
 use crate::isa::{Level, vectorized};
 use crate::math::{silu, zip_into};
@@ -56,6 +56,10 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
     let work = split(shapes.iter().map(|s| s.intermediate), length);
     let targets: Vec<_> = inner.iter_mut().map(Inner::share).collect();
     let weights: Vec<_> = tasks.iter().map(|t| (t.gate, t.up, t.tokens)).collect();
+    let ordered: Vec<[Option<Input>; 2]> = tasks
+        .iter()
+        .map(|t| [&t.gate, &t.up].map(|w| Some(input.select(t.tokens).in_order_of(c, w)?)))
+        .collect();
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
         let (gate, up, tokens) = weights[*i];
@@ -63,8 +67,11 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
         let mut gates = vec![0.0; tokens.len() * width];
         let mut ups = vec![0.0; tokens.len() * width];
         let input = input.select(tokens);
-        multiply_into(c.level(), gate, range, &input, &mut gates);
-        multiply_into(c.level(), up, range, &input, &mut ups);
+        let [for_gate, for_up] = &ordered[*i];
+        let for_gate = for_gate.as_ref().unwrap_or(&input);
+        let for_up = for_up.as_ref().unwrap_or(&input);
+        multiply_into(c.level(), gate, range, for_gate, &mut gates);
+        multiply_into(c.level(), up, range, for_up, &mut ups);
         vectorized!(c.level(), |s| {
             zip_into(s, &mut gates, &ups, |g, u| s.mul(silu(s, g), u));
             for (n, row) in gates.chunks_exact(width).enumerate() {
@@ -77,7 +84,8 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
     let inputs: Vec<Input> = inner
         .iter_mut()
         .zip(&shapes)
-        .map(|(inner, shape)| inner.input(c, shape))
+        .zip(tasks.iter())
+        .map(|((inner, shape), task)| inner.input(c, shape, &task.down))
         .collect();
     let length = rows_per_task(c, shapes.iter().map(|s| (hidden, s.intermediate, s.n)));
     let work = split(shapes.iter().map(|_| hidden), length);
@@ -156,9 +164,9 @@ enum Target<'a> {
 impl Inner {
     fn new(down: Matrix, shape: &Shape) -> Inner {
         let len = shape.n * shape.intermediate;
-        match numbers(down.format()) {
-            Some(_) => Inner::Groups(vec![Group::ZERO; len / GROUP]),
-            None => Inner::Floats(vec![0.0; len]),
+        match is_integer(down.format()) && down.order().is_none() {
+            true => Inner::Groups(vec![Group::ZERO; len / GROUP]),
+            false => Inner::Floats(vec![0.0; len]),
         }
     }
 
@@ -169,9 +177,12 @@ impl Inner {
         }
     }
 
-    fn input(&mut self, c: &Compute, shape: &Shape) -> Input<'_> {
+    fn input(&mut self, c: &Compute, shape: &Shape, down: &Matrix) -> Input<'_> {
         match self {
-            Inner::Floats(x) => Input::new(c, x, shape.intermediate, std::iter::empty()),
+            Inner::Floats(x) => {
+                let input = Input::new(c, x, shape.intermediate, std::iter::empty());
+                input.in_order_of(c, down).unwrap_or(input)
+            }
             Inner::Groups(x) => Input::of_groups(std::mem::take(x), shape.batches()),
         }
     }

@@ -1,6 +1,6 @@
 //! The six-bit scales that Q4_K and Q5_K share.
 
-use super::{field, tile};
+use super::{field, fit, tile};
 use crate::dot::Scales;
 use crate::simd::{LANES, Simd, Words};
 
@@ -57,4 +57,47 @@ fn six<S: Words>(s: S, words: S::W, nibbles: S::W, group: usize) -> S::V {
         let low = s.word_and(s.word_shr(nibbles, at), 15);
         s.word_or(low, s.word_and(s.word_shr(words, at + 2), 48))
     })
+}
+
+/// Fits 256 weights by `d * scale * q - dmin * minimum` with whole numbers up to
+/// `most`: writes the sixteen bytes of scales and returns the numbers.
+#[inline(never)]
+pub(super) fn quantize(x: &[f32], most: f32, header: &mut [u8]) -> [u8; 256] {
+    let groups = x.chunks_exact(32);
+    let mut fits = [(0.0, 0.0); 8];
+    for (fit, group) in fits.iter_mut().zip(groups.clone()) {
+        *fit = fit::affine(group, most);
+    }
+    let largest = fits
+        .iter()
+        .fold((0.0f32, 0.0f32), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+    let [d, dmin] = [largest.0 / 63.0, largest.1 / 63.0].map(half::f16::from_f32);
+    header[..2].copy_from_slice(&d.to_le_bytes());
+    header[2..4].copy_from_slice(&dmin.to_le_bytes());
+    let (d, dmin) = (d.to_f32(), dmin.to_f32());
+    let six = |x: f32, unit: f32| {
+        let inverse = if unit > 0.0 { 1.0 / unit } else { 0.0 };
+        fit::round(x * inverse).clamp(0.0, 63.0) as u8
+    };
+    let packed = &mut header[4..16];
+    packed.fill(0);
+    let mut numbers = [0; 256];
+    for (g, (fit, group)) in fits.iter().zip(groups).enumerate() {
+        let (scale, minimum) = (six(fit.0, d), six(fit.1, dmin));
+        if g < 4 {
+            packed[g] |= scale;
+            packed[4 + g] |= minimum;
+        } else {
+            packed[g - 4] |= scale >> 4 << 6;
+            packed[g] |= minimum >> 4 << 6;
+            packed[4 + g] = scale & 15 | minimum << 4;
+        }
+        let step = d * f32::from(scale);
+        let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+        let shift = dmin * f32::from(minimum);
+        for (q, v) in numbers[32 * g..].iter_mut().zip(group) {
+            *q = fit::round(inverse * (v + shift)).clamp(0.0, most) as u8;
+        }
+    }
+    numbers
 }

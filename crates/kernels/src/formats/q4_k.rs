@@ -47,3 +47,14 @@ impl Integers for Layout {
         k_scales::of_tile(s, block, group)
     }
 }
+
+/// Quantizes 256 weights.
+#[inline(never)]
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let q = k_scales::quantize(x, 15.0, &mut block[..16]);
+    for (pair, out) in q.chunks_exact(64).zip(block[16..].chunks_exact_mut(32)) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = pair[i] | pair[32 + i] << 4;
+        }
+    }
+}

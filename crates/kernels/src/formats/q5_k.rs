@@ -48,3 +48,21 @@ impl Integers for Layout {
         k_scales::of_tile(s, block, group)
     }
 }
+
+/// Quantizes 256 weights.
+#[inline(never)]
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let q = k_scales::quantize(x, 31.0, &mut block[..16]);
+    let (fifth, nibbles) = block[16..].split_at_mut(32);
+    fifth.fill(0);
+    for (g, group) in q.chunks_exact(32).enumerate() {
+        for (fifth, q) in fifth.iter_mut().zip(group) {
+            *fifth |= q >> 4 << g;
+        }
+    }
+    for (pair, out) in q.chunks_exact(64).zip(nibbles.chunks_exact_mut(32)) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = pair[i] & 15 | (pair[32 + i] & 15) << 4;
+        }
+    }
+}

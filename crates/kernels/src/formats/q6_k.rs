@@ -5,7 +5,7 @@
 //! `32 i + j` has its nibble in byte `32 (i % 2) + j`, low for the first two
 //! runs, and its bits in pair `i` of byte `j`.
 
-use super::{Blocks, each_block, half_at, tile, vector};
+use super::{Blocks, each_block, fit, half_at, tile, vector};
 use crate::dot::{Integers, Quants, Scales};
 use crate::simd::{LANES, Simd, Words};
 
@@ -59,5 +59,36 @@ impl Integers for Layout {
         let a = s.word_sar(s.word_shl(four, 24 - 8 * first), 24);
         let b = s.word_sar(s.word_shl(four, 16 - 8 * first), 24);
         Scales::Two([s.mul(d, s.integers(a)), s.mul(d, s.integers(b))])
+    }
+}
+
+/// Quantizes 256 weights.
+#[inline(never)]
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let groups = x.chunks_exact(16);
+    let mut scales = [0.0; 16];
+    for (scale, group) in scales.iter_mut().zip(groups.clone()) {
+        *scale = fit::symmetric(group, 31.0);
+    }
+    let largest = scales
+        .iter()
+        .fold(0.0f32, |a, b| if b.abs() > a.abs() { *b } else { a });
+    let d = half::f16::from_f32(largest / -128.0);
+    block.fill(0);
+    block[208..].copy_from_slice(&d.to_le_bytes());
+    let d = d.to_f32();
+    let unit = if d == 0.0 { 0.0 } else { 1.0 / d };
+    for (g, group) in groups.enumerate() {
+        let scale = fit::round(scales[g] * unit).clamp(-128.0, 127.0);
+        block[192 + g] = (scale as i8).cast_unsigned();
+        let step = d * scale;
+        let inverse = if step == 0.0 { 0.0 } else { 1.0 / step };
+        for (j, v) in group.iter().enumerate() {
+            let q = (fit::round(inverse * v).clamp(-32.0, 31.0) + 32.0) as u8;
+            let (run, at) = (g / 2, 16 * (g % 2) + j);
+            let (part, i) = (run / 4, run % 4);
+            block[64 * part + 32 * (run % 2) + at] |= (q & 15) << (4 * (i / 2));
+            block[128 + 32 * part + at] |= q >> 4 << (2 * i);
+        }
     }
 }

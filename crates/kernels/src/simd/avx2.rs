@@ -169,6 +169,19 @@ impl<const VNNI: bool> Simd for Ymm<VNNI> {
         }
     }
     #[inline(always)]
+    fn e4m3(self, x: &[u8; LANES]) -> V {
+        // As a half with the exponent's bias of 7 instead of 15.
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        unsafe {
+            let x = _mm256_cvtepi8_epi16(_mm_loadu_si128(x.as_ptr().cast()));
+            let half = _mm256_and_si256(_mm256_slli_epi16::<7>(x), _mm256_set1_epi16(!0x4000));
+            V(
+                _mm256_cvtph_ps(_mm256_castsi256_si128(half)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(half)),
+            )
+        }
+    }
+    #[inline(always)]
     fn lookup(self, table: V, x: __m128i) -> V {
         // SAFETY: `self` proves the features.
         unsafe {

@@ -94,6 +94,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x)) }
     }
     #[inline(always)]
+    fn e4m3(self, x: &[u8; LANES]) -> __m512 {
+        // As a half with the exponent's bias of 7 instead of 15.
+        // SAFETY: `self` proves the features; `x` holds sixteen bytes.
+        unsafe {
+            let x = _mm256_cvtepi8_epi16(_mm_loadu_si128(x.as_ptr().cast()));
+            let half = _mm256_and_si256(_mm256_slli_epi16::<7>(x), _mm256_set1_epi16(!0x4000));
+            _mm512_cvtph_ps(half)
+        }
+    }
+    #[inline(always)]
     fn lookup(self, table: __m512, x: __m128i) -> __m512 {
         // SAFETY: `self` proves the features.
         unsafe { _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(x), table) }

@@ -43,6 +43,9 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn unsigned(self, x: Self::B) -> Self::V;
     /// The bytes as signed numbers.
     fn signed(self, x: Self::B) -> Self::V;
+    /// The bytes as FP8 E4M3 numbers divided by 256, taking the one that is none for
+    /// 480.
+    fn e4m3(self, x: &[u8; LANES]) -> Self::V;
     /// `table[x & 15]` in each lane.
     fn lookup(self, table: Self::V, x: Self::B) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;

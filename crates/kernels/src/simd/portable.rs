@@ -65,6 +65,14 @@ impl Simd for Portable {
         x.map(|x| f32::from(x as i8))
     }
     #[inline(always)]
+    fn e4m3(self, x: &[u8; LANES]) -> Self::V {
+        x.map(|x| {
+            // As a half with the exponent's bias of 7 instead of 15.
+            let half = u16::from(x & 0x7f) << 7 | u16::from(x & 0x80) << 8;
+            crate::formats::f16_to_f32(half)
+        })
+    }
+    #[inline(always)]
     fn lookup(self, table: Self::V, x: Self::B) -> Self::V {
         x.map(|x| table[usize::from(x & 15)])
     }

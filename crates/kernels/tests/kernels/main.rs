@@ -8,5 +8,7 @@ mod elementwise;
 mod formats;
 mod matmul;
 mod pool;
+mod quantize;
 mod rope;
 mod router;
+mod safetensors_formats;

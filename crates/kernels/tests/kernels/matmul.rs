@@ -36,6 +36,15 @@ impl Weights {
                 Format::Q6K => set(208, &half(x / 2048.0)),
                 Format::IQ4XS => set(0, &half(x / 2048.0)),
                 Format::MXFP4 => set(0, &[125]),
+                Format::FP8 => set(0, &(x / 256.0).to_le_bytes()),
+                Format::NF4 | Format::FP4 => set(0, &[half(x), half(-x)].concat()),
+                Format::INT4_128 => set(0, &half(x / 16.0)),
+                Format::INT4_64 => set(0, &[half(x / 16.0), half(x / 9.0)].concat()),
+                Format::INT8_128 => set(0, &half(x / 128.0)),
+                Format::INT4_32 | Format::INT8_32 => {
+                    let scales = [2.0, 3.0, 4.0, 7.0].map(|n| half(x / n / 32.0));
+                    set(0, &scales.concat());
+                }
             }
         }
         let bytes = packed_bytes(format, rows, cols).expect("a small matrix");
@@ -77,7 +86,7 @@ fn rounded(x: &[f64]) -> Vec<f64> {
 /// Each product and the sum of the magnitudes of its terms.
 fn reference(w: &Weights, x: &[f64]) -> Vec<(f64, f64)> {
     let values = w.values();
-    let floats = matches!(w.format, Format::F32 | Format::F16 | Format::BF16);
+    let floats = [Format::F32, Format::F16, Format::BF16, Format::FP8].contains(&w.format);
     let x = &if floats { x.to_vec() } else { rounded(x) };
     let dot = |w: &[f32], x: &[f64]| {
         let terms = w.iter().zip(x).map(|(w, x)| f64::from(*w) * x);
@@ -110,10 +119,12 @@ fn every_format_multiplies_as_in_double_precision() {
             for c in every_compute() {
                 let mut out = vec![f32::NAN; t * rows];
                 matmul(&c, w.matrix(), &x, &mut out);
+                // Its table is approximated by whole numbers of fourteen bits.
+                let tolerance = if *format == Format::NF4 { 1e-4 } else { 1e-6 };
                 assert_sums(
                     &out,
                     &want,
-                    1e-6,
+                    tolerance,
                     &format!("{format} [{rows}, {cols}] x {t}, {c:?}"),
                 );
             }
@@ -188,7 +199,15 @@ fn ragged_widths_work_in_formats_without_blocks() {
 fn results_do_not_depend_on_grouping() {
     let mut random = Random::new(3);
     let (rows, cols, t) = (39, 1536, 133);
-    for format in [Format::Q4K, Format::BF16, Format::Q8_0, Format::Q2K] {
+    for format in [
+        Format::Q4K,
+        Format::BF16,
+        Format::Q8_0,
+        Format::Q2K,
+        Format::NF4,
+        Format::FP8,
+        Format::INT8_32,
+    ] {
         let w = Weights::random(&mut random, format, rows, cols);
         let other = Weights::random(&mut random, Format::Q6K, 50, cols);
         let x = random.floats(t * cols);
@@ -317,5 +336,84 @@ fn experts_compute_a_gated_feed_forward_network() {
             }
             _ => first = Some((c.isa(), outs)),
         }
+    }
+}
+
+/// Columns in an order of their own give what the same columns in the usual order
+/// give.
+#[test]
+fn columns_in_another_order_meet_their_activations() {
+    let mut random = Random::new(31);
+    let (hidden, inner, t) = (512, 256, 5);
+    for format in [Format::INT4_128, Format::Q8_0, Format::FP8, Format::F32] {
+        let x = random.floats(t * hidden);
+        let mut weights = |rows, cols| Weights::random(&mut random, format, rows, cols);
+        let (gate, up, down) = (
+            weights(inner, hidden),
+            weights(inner, hidden),
+            weights(hidden, inner),
+        );
+        let order = |cols: usize, step: usize| -> Vec<u32> {
+            (0..cols).map(|i| (i * step % cols) as u32).collect()
+        };
+        let bytes = |order: &[u32]| {
+            order
+                .iter()
+                .flat_map(|i| i.to_le_bytes())
+                .collect::<Vec<_>>()
+        };
+        let (wide, narrow) = (order(hidden, 37), order(inner, 101));
+        let (wide_bytes, narrow_bytes) = (bytes(&wide), bytes(&narrow));
+        let sorted = |x: &[f32], order: &[u32]| -> Vec<f32> {
+            let rows = x.chunks_exact(order.len());
+            rows.flat_map(|row| order.iter().map(|i| row[*i as usize]))
+                .collect()
+        };
+        for c in every_compute() {
+            let what = format!("{format}, {c:?}");
+            let ordered = gate
+                .matrix()
+                .ordered(&wide_bytes)
+                .expect("one for each column");
+            let (mut got, mut want) = (vec![0.0; t * inner], vec![0.0; t * inner]);
+            let mut plain = vec![0.0; t * inner];
+            matmul_many(&c, &[ordered, up.matrix()], &x, &mut [&mut got, &mut plain]);
+            matmul(&c, gate.matrix(), &sorted(&x, &wide), &mut want);
+            assert_same(&got, &want, &what);
+            matmul(&c, up.matrix(), &x, &mut want);
+            assert_same(&plain, &want, &what);
+
+            // The same experts, once with all matrices ordered.
+            let mut gates = vec![0.0; t * inner];
+            let mut ups = vec![0.0; t * inner];
+            matmul(&c, gate.matrix(), &sorted(&x, &wide), &mut gates);
+            matmul(&c, up.matrix(), &x, &mut ups);
+            let silu = |g: f32| g / (1.0 + (-g).exp());
+            let between: Vec<f32> = gates.iter().zip(&ups).map(|(g, u)| silu(*g) * u).collect();
+            let mut want = vec![0.0; t * hidden];
+            matmul(&c, down.matrix(), &sorted(&between, &narrow), &mut want);
+            let tokens: Vec<u32> = (0..t as u32).collect();
+            let mut got = vec![0.0; t * hidden];
+            swiglu(
+                &c,
+                &x,
+                &mut [ExpertTask {
+                    gate: ordered,
+                    up: up.matrix(),
+                    down: down
+                        .matrix()
+                        .ordered(&narrow_bytes)
+                        .expect("for each column"),
+                    tokens: &tokens,
+                    out: &mut got,
+                }],
+            );
+            let largest = want.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+            for (got, want) in got.iter().zip(&want) {
+                // A last bit of an activation may round its integer the other way.
+                assert!((got - want).abs() < 5e-3 * largest, "{what}: {got} {want}");
+            }
+        }
+        assert!(gate.matrix().ordered(&wide_bytes[4..]).is_none());
     }
 }
