@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::error::CheckpointError;
+use crate::error::{CheckpointError, SAVE_AGAIN, quoted};
 use crate::gguf::{self, GgufMetadata};
 use crate::hub::{self, HubFiles};
 use crate::locate::{self, Located};
+use crate::packed::read;
 use crate::source::SourceFile;
 use crate::tensor::{TensorIndex, TensorInfo};
 
@@ -22,6 +23,9 @@ pub struct Checkpoint {
     tensors: TensorIndex,
     metadata: Metadata,
 }
+
+/// Key of a GGUF's metadata that says whose weights it holds.
+pub const IDENTITY_KEY: &str = "moestro.source";
 
 /// The container a checkpoint came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +93,33 @@ impl Checkpoint {
         }
     }
 
+    /// The same model with its weights in another file: a GGUF whose tensors have the
+    /// names of this checkpoint's, and whose metadata give `identity` as
+    /// [`IDENTITY_KEY`].
+    ///
+    /// Errors: a file that is damaged, or of something else.
+    pub fn with_weights(&self, weights: &Path, identity: &str) -> Result<Self, CheckpointError> {
+        let set = gguf::open(weights)?;
+        if set.metadata.string(IDENTITY_KEY)? != Some(identity) {
+            return Err(CheckpointError::malformed(
+                weights,
+                "holds the weights of something else",
+                "clear the cache with `moestro cache --clear`",
+            ));
+        }
+        let metadata = match &self.metadata {
+            Metadata::HuggingFace(hub) => Metadata::HuggingFace(hub.clone()),
+            Metadata::Gguf(metadata) => Metadata::Gguf(metadata.clone()),
+        };
+        Ok(Self {
+            path: self.path.clone(),
+            kind: self.kind.clone(),
+            files: set.files,
+            tensors: set.tensors,
+            metadata,
+        })
+    }
+
     /// The path given to [`Checkpoint::open`].
     pub fn path(&self) -> &Path {
         &self.path
@@ -105,7 +136,39 @@ impl Checkpoint {
 
     /// Bytes of all tensors as stored.
     pub fn total_bytes(&self) -> u64 {
-        self.tensors().iter().map(|t| t.bytes).sum()
+        self.tensors().iter().map(TensorInfo::stored_bytes).sum()
+    }
+
+    /// Tells how many columns matrices have of which the files give only the number
+    /// of values, so that their headers need not be believed.
+    ///
+    /// Errors: a matrix that is not made of such rows.
+    pub fn give_columns(
+        &mut self,
+        columns: &dyn Fn(&str) -> Option<usize>,
+    ) -> Result<(), CheckpointError> {
+        for t in self.tensors.all_mut() {
+            let (Some(packed), [values]) = (&t.packed, t.shape.as_slice()) else {
+                continue;
+            };
+            let Some(cols) = columns(&t.name) else {
+                continue;
+            };
+            if cols == 0 || !values.is_multiple_of(cols) {
+                return Err(CheckpointError::malformed(
+                    &self.files[t.file as usize].path,
+                    format!(
+                        "{}, {}: its {values} values do not make rows of {cols}",
+                        quoted(&t.name),
+                        packed.name
+                    ),
+                    SAVE_AGAIN,
+                ));
+            }
+            t.shape = vec![values / cols, cols];
+            t.settle();
+        }
+        Ok(())
     }
 
     /// All tensors, in the order of the files.
@@ -127,7 +190,19 @@ impl Checkpoint {
     /// error, never a signal as with a memory map.
     pub fn read(&self, t: &TensorInfo, from: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
         let (file, position) = self.locate(t, from, out.len())?;
-        file.read_at(position, out)
+        match &t.packed {
+            None => file.read_at(position, out),
+            Some(packed) => read::read(t, packed, &self.files, from, out),
+        }
+    }
+
+    /// Writes which column of the model each column of the tensor is, in numbers of
+    /// four bytes, little-endian: [`TensorInfo::order_bytes`] of them.
+    pub fn read_order(&self, t: &TensorInfo, out: &mut [u8]) -> Result<(), CheckpointError> {
+        match &t.packed {
+            None => Ok(()),
+            Some(packed) => read::read_order(t, packed, &self.files, out),
+        }
     }
 
     /// The file and position of `len` bytes of a tensor.

@@ -10,6 +10,7 @@ use rustix::fs::{Advice, OFlags, fadvise};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::CheckpointError;
+use crate::packed::{Packed, read};
 use crate::page_cache::PageCache;
 use crate::source::SourceFile;
 use crate::tensor::TensorInfo;
@@ -56,8 +57,25 @@ impl DirectFiles {
     }
 }
 
-/// Scratch memory that a read of `len` bytes needs.
-pub fn scratch_bytes(len: usize) -> usize {
+/// Scratch memory that a read of `len` bytes of a tensor needs.
+pub fn scratch_for(t: &TensorInfo, len: usize) -> usize {
+    match &t.packed {
+        None => scratch_bytes(len),
+        // What was read stays while it is decoded. No packing takes more bytes than
+        // its blocks by more than its small tables.
+        Some(packed) => {
+            let share = len as u64 * t.stored_bytes() / t.bytes.max(1);
+            let tables = packed.parts.len() * 2 * DIRECT_ALIGNMENT + TABLES;
+            scratch_bytes(len) + scratch_bytes(share as usize) + tables
+        }
+    }
+}
+
+/// Bytes of tables and states of a packed matrix, of which a part needs all.
+const TABLES: usize = 16 << 10;
+
+/// Scratch memory that a read of `len` bytes that lie together needs.
+fn scratch_bytes(len: usize) -> usize {
     len.next_multiple_of(DIRECT_ALIGNMENT) + DIRECT_ALIGNMENT
 }
 
@@ -66,7 +84,7 @@ impl DirectReader<'_> {
     /// returns the part of it in which they lie.
     ///
     /// `scratch` begins at a multiple of [`DIRECT_ALIGNMENT`] and has at least
-    /// [`scratch_bytes`] of `len`; otherwise the page cache is used.
+    /// [`scratch_for`] of `len`; otherwise the page cache is used.
     pub fn read<'s>(
         &self,
         t: &TensorInfo,
@@ -75,7 +93,54 @@ impl DirectReader<'_> {
         scratch: &'s mut [u8],
     ) -> Result<&'s [u8], CheckpointError> {
         let (source, start) = self.checkpoint.locate(t, from, len)?;
-        let direct = self.files.get(t.file as usize).and_then(Option::as_ref);
+        if let Some(packed) = &t.packed {
+            return self.read_packed(t, packed, from, len, scratch);
+        }
+        self.read_bytes(source, t.file, start, len, scratch)
+    }
+
+    fn read_packed<'s>(
+        &self,
+        t: &TensorInfo,
+        packed: &Packed,
+        from: u64,
+        len: usize,
+        scratch: &'s mut [u8],
+    ) -> Result<&'s [u8], CheckpointError> {
+        let files = self.checkpoint.sources();
+        let (rows, skip) = read::rows(t.row_bytes(), from, len);
+        let spans = read::spans(t, packed, files, &rows)?;
+        let needed: usize = spans.iter().map(|s| scratch_bytes(s.bytes())).sum();
+        let direct = spans.iter().all(|span| span.count == 1);
+        let room = len.next_multiple_of(DIRECT_ALIGNMENT);
+        if !direct || scratch.len() < room + needed {
+            let out = &mut scratch[..len];
+            self.checkpoint.read(t, from, out)?;
+            return Ok(out);
+        }
+        let (out, mut left) = scratch.split_at_mut(room);
+        let mut pieces = Vec::with_capacity(spans.len());
+        for (part, span) in packed.parts.iter().zip(&spans) {
+            let (now, rest) = left.split_at_mut(scratch_bytes(span.len));
+            left = rest;
+            let source = &files[part.file as usize];
+            let start = part.offset + span.start as u64;
+            pieces.push(self.read_bytes(source, part.file, start, span.len, now)?);
+        }
+        let out = &mut out[..len];
+        read::decode(t, packed, files, &rows, &pieces, skip, out)?;
+        Ok(out)
+    }
+
+    fn read_bytes<'s>(
+        &self,
+        source: &SourceFile,
+        file: u32,
+        start: u64,
+        len: usize,
+        scratch: &'s mut [u8],
+    ) -> Result<&'s [u8], CheckpointError> {
+        let direct = self.files.get(file as usize).and_then(Option::as_ref);
         let cache = direct.and_then(|d| d.cache.as_ref());
         if cache.is_some_and(|cache| cache.holds(start, len)) {
             source.read_at(start, &mut scratch[..len])?;

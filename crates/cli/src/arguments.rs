@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use moestro_engine::protocol::{CachePolicy, LoadStage, MemorySettings, SamplingOverrides};
+use moestro_engine::quantize::Quantize;
 use moestro_engine::{Cancel, Engine, LoadOptions, Precision, hardware, profiles_folder};
 use moestro_kernels::Isa;
 
 use crate::benchmark::Benchmark;
+use crate::cache;
+use crate::cache::Cache;
 use crate::demo;
 use crate::models::Models;
 use crate::profile::Profile;
@@ -48,6 +51,8 @@ pub enum Verb {
     Models(Models),
     /// Find models on the Hugging Face Hub
     Search(Search),
+    /// Show or remove what is kept of models that were quantized here
+    Cache(Cache),
     /// Show how the model routes, and what slots make of it
     Profile(Profile),
     /// Measure and foretell speed under replayed routing
@@ -62,6 +67,10 @@ pub struct ModelArguments {
     /// A GGUF file or a Hugging Face folder [default: the demo model]
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
+    /// Quantize BF16, F16, F32 or FP8 weights when they are first loaded, to q4_k_m,
+    /// q5_k_m, q6_k or q8_0; the result is kept in the cache
+    #[arg(long, value_name = "FORMAT", value_parser = parse_quantize)]
+    pub quantize: Option<Quantize>,
     /// Expert slots per layer [default: as many as fit]
     #[arg(long, alias = "cached-experts-per-layer", value_name = "N")]
     pub experts_per_layer: Option<usize>,
@@ -233,6 +242,10 @@ impl ModelArguments {
             precision,
             kernels: self.kernels,
             profiles: profiles_folder(),
+            quantize: match self.quantize {
+                None => None,
+                Some(target) => Some((target, cache::store()?)),
+            },
         };
         let mut progress = progress(&path);
         let engine = Engine::load(
@@ -259,21 +272,33 @@ pub fn progress(path: &Path) -> impl FnMut(LoadStage, u64, u64) + use<> {
     let shown = std::io::stderr().is_terminal();
     let mut last = None;
     move |stage, done, total| {
-        if !shown || stage != LoadStage::Weights || total == 0 {
+        let verb = match stage {
+            LoadStage::Opening => return,
+            LoadStage::Quantizing => "quantizing",
+            LoadStage::Weights => "loading",
+        };
+        if !shown || total == 0 {
             return;
         }
         let percent = done * 100 / total;
-        if last == Some(percent) {
+        if last == Some((verb, percent)) {
             return;
         }
-        last = Some(percent);
+        last = Some((verb, percent));
         if percent == 100 {
             // Leaves the line empty for the answer.
             eprint!("\r\x1b[K");
         } else {
-            eprint!("\rloading {name}: {percent}%");
+            eprint!("\r{verb} {name}: {percent}%");
         }
     }
+}
+
+fn parse_quantize(name: &str) -> Result<Quantize, String> {
+    Quantize::named(name).ok_or_else(|| {
+        let known = Quantize::ALL.map(Quantize::name);
+        format!("choose one of {}", known.join(", "))
+    })
 }
 
 fn parse_kernels(name: &str) -> Result<Isa, String> {

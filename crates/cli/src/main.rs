@@ -2,6 +2,7 @@
 
 mod arguments;
 mod benchmark;
+mod cache;
 mod demo;
 mod generate;
 mod hub;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Verb::Pull(a) => pull::run(&a),
         Verb::Models(a) => models::run(&a),
         Verb::Search(a) => search::run(&a),
+        Verb::Cache(a) => cache::run(&a),
         Verb::Profile(a) => profile::run(&a),
         Verb::Replay(a) => replay::run(&a),
         Verb::Synthesize(a) => synthesize::run(&a),

@@ -25,7 +25,12 @@ pub fn run(a: &Plan) -> Result<()> {
     if a.json {
         println!("{}", serde_json::to_string_pretty(&placement)?);
     } else {
-        println!("{} ({})", path.display(), inspection.blueprint.architecture);
+        println!(
+            "{} ({}, {})",
+            path.display(),
+            inspection.blueprint.architecture,
+            inspection.manifest.format_shares()
+        );
         show(&placement);
         if a.vram.is_some() {
             println!("note: planned for a GPU; this version computes on the CPU only.");

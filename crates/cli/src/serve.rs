@@ -53,6 +53,9 @@ pub fn run(a: &Serve) -> Result<()> {
     if a.model.kernels.is_some() {
         bail!("serve takes the fastest code for the processor; leave --kernels out");
     }
+    if a.model.quantize.is_some() {
+        bail!("serve takes a model as it is; leave --quantize out");
+    }
     let present = Arc::new(Present::default());
     let (sender, events) = channel();
     let seen = present.clone();

@@ -23,10 +23,11 @@ use crate::protocol::{
     CachePolicy, Component, Forecast, Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource,
     Placement,
 };
+use crate::quantize::{self, Quantize, Store};
 use crate::session::Session;
 use crate::state::State;
 use crate::text_assets::TextAssets;
-use crate::weights::{Loader, Manifest};
+use crate::weights::{Loader, Manifest, columns};
 
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,8 @@ pub struct LoadOptions {
     pub kernels: Option<Isa>,
     /// Folder in which the routing of models is remembered; `None` forgets it.
     pub profiles: Option<PathBuf>,
+    /// What to quantize the weights to, and where to keep the result.
+    pub quantize: Option<(Quantize, Store)>,
 }
 
 pub struct Engine {
@@ -66,8 +69,12 @@ pub struct Inspection {
 /// Reads headers and checks that the checkpoint holds exactly what its
 /// architecture needs; no weights are read.
 pub fn inspect(path: &Path, precision: Precision) -> Result<Inspection> {
-    let checkpoint = Checkpoint::open(path)?;
+    examine(Checkpoint::open(path)?, precision)
+}
+
+fn examine(mut checkpoint: Checkpoint, precision: Precision) -> Result<Inspection> {
     let blueprint = architectures::read(&checkpoint)?;
+    checkpoint.give_columns(&|tensor| columns(tensor, &blueprint))?;
     let manifest = Manifest::new(&checkpoint, &blueprint, precision)?;
     let sizes = ModelSizes::new(
         &blueprint,
@@ -101,7 +108,10 @@ impl Engine {
             blueprint,
             mut manifest,
             mut sizes,
-        } = inspect(path, options.precision)?;
+        } = examine(
+            open(path, options, &hardware, cancel, progress)?,
+            options.precision,
+        )?;
         let text = Arc::new(TextAssets::read(&checkpoint)?);
         sizes.program_bytes = hardware::process_bytes();
         let placement = place(&sizes, &hardware, &options.memory, &hardware.gpu_note);
@@ -358,6 +368,23 @@ impl Engine {
     }
 }
 
+/// Opens the checkpoint, with quantized weights if they are wanted.
+fn open(
+    path: &Path,
+    options: &LoadOptions,
+    hardware: &Hardware,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(LoadStage, u64, u64),
+) -> Result<Checkpoint> {
+    let checkpoint = Checkpoint::open(path)?;
+    let Some((target, store)) = &options.quantize else {
+        return Ok(checkpoint);
+    };
+    let threads = options.threads.unwrap_or(hardware.physical_cores);
+    let mut shown = |done, total| progress(LoadStage::Quantizing, done, total);
+    quantize::prepare(checkpoint, *target, store, threads, cancel, &mut shown)
+}
+
 fn policy(memory: &MemorySettings) -> Policy {
     match memory.policy.unwrap_or_default() {
         CachePolicy::Static => Policy::Static,
@@ -410,14 +437,6 @@ pub(crate) fn describe(
             (folder.or(stem), ModelSource::HuggingFace)
         }
     };
-    let total: u64 = manifest.formats.iter().map(|(_, bytes)| bytes).sum();
-    let shares: Vec<String> = manifest
-        .formats
-        .iter()
-        .map(|(format, bytes)| (format, 100.0 * *bytes as f64 / total.max(1) as f64))
-        .filter(|(_, share)| *share >= 0.5)
-        .map(|(format, share)| format!("{} {share:.0}%", format.name()))
-        .collect();
     let moe = || blueprint.moe_layers().map(|(_, m)| m);
     ModelInfo {
         name: name.unwrap_or_else(|| "model".into()),
@@ -438,7 +457,7 @@ pub(crate) fn describe(
             .unwrap_or(0),
         vocabulary: blueprint.vocabulary,
         max_context: blueprint.max_context,
-        formats: shares.join(", "),
+        formats: manifest.format_shares(),
         skipped: manifest.skipped.clone(),
     }
 }

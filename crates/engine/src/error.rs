@@ -62,6 +62,8 @@ pub enum EngineError {
     OutOfMemory { what: String, bytes: u64 },
     #[error("reading an expert failed: {0}")]
     ExpertRead(#[source] CheckpointError),
+    #[error("{0}")]
+    Cache(String),
     #[error("cancelled")]
     Cancelled,
     #[error("{0}")]
@@ -83,7 +85,7 @@ impl EngineError {
             | EngineError::RaggedRows { .. }
             | EngineError::MixedExperts { .. } => FailureKind::Checkpoint,
             EngineError::Budget(_) | EngineError::OutOfMemory { .. } => FailureKind::Memory,
-            EngineError::ExpertRead(_) => FailureKind::Disk,
+            EngineError::ExpertRead(_) | EngineError::Cache(_) => FailureKind::Disk,
             EngineError::Cancelled => FailureKind::Cancelled,
             EngineError::Text(_) | EngineError::Request(_) => FailureKind::Request,
             EngineError::Compute(_) => FailureKind::Internal,

@@ -18,6 +18,7 @@ mod ops;
 pub mod placement;
 mod precision;
 pub mod protocol;
+pub mod quantize;
 mod schedule;
 mod session;
 mod state;

@@ -156,6 +156,19 @@ fn gguf_of_qwen3_moe() {
     gguf("qwen3_moe-types.gguf", "qwen3_moe-types");
 }
 
+/// Quantized safetensors against the logits of their dequantized weights.
+#[test]
+fn safetensors_packed_in_every_way() {
+    for name in support::packed_fixtures() {
+        let folder = support::packed(&name);
+        let checkpoint = folder.path().to_str().expect("a readable path");
+        for prompt in ["short", "p300"] {
+            let reference = format!("packed/{name}/reference/{prompt}.safetensors");
+            check(checkpoint, &reference, 2, 2e-3);
+        }
+    }
+}
+
 /// How far the logits are from the reference's when weights are used as stored,
 /// activations rounded to bytes, and keys and values kept in half precision: the
 /// root of the mean square difference, as a share of the logits' own.

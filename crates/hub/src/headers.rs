@@ -87,7 +87,12 @@ async fn gather(fetcher: &Fetcher, selection: &Selection) -> Result<StandIn> {
 
 /// Tells the shape of a model; a vocabulary does not.
 fn needed(name: &str) -> bool {
-    ["config.json", "model.safetensors.index.json"].contains(&name)
+    [
+        "config.json",
+        "quantize_config.json",
+        "model.safetensors.index.json",
+    ]
+    .contains(&name)
 }
 
 struct Remote<'a> {

@@ -72,6 +72,7 @@ const COMPANIONS: &[&str] = &[
     "merges.txt",
     "model.safetensors.index.json",
     "preprocessor_config.json",
+    "quantize_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer.model",

@@ -3,4 +3,4 @@
 /**
  * What a load is doing; `done` and `total` count bytes.
  */
-export type LoadStage = "opening" | "weights";
+export type LoadStage = "opening" | "quantizing" | "weights";

@@ -11,7 +11,7 @@ use crate::limits;
 ///
 /// The getters give `Ok(None)` for a key that is absent and an error for one
 /// whose value is of another type or out of range.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct GgufMetadata {
     path: PathBuf,
     /// Ordered by key.

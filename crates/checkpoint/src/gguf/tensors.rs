@@ -59,6 +59,7 @@ fn entry(r: &mut HeaderReader, i: u64, alignment: u64) -> Result<TensorInfo, Che
         format,
         shape: reversed.iter().rev().map(|&n| n as usize).collect(),
         file: 0,
+        packed: None,
         offset,
         name,
     })

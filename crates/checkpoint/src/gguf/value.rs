@@ -130,7 +130,7 @@ impl Number {
 }
 
 /// A metadata value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Value {
     Number(ValueType, Number),
     String(Box<str>),
@@ -141,7 +141,7 @@ pub(crate) enum Value {
 }
 
 /// Numbers of one type, as the bytes of the file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NumberArray {
     kind: ValueType,
     bytes: Box<[u8]>,
@@ -167,7 +167,7 @@ impl NumberArray {
 }
 
 /// Strings one after the other in a single buffer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StringArray {
     text: Box<str>,
     /// Where each string ends in `text`.

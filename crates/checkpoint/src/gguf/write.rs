@@ -2,7 +2,7 @@
 //! the bytes are streamed in that order, so that a file may be larger than memory.
 //! Format: the GGUF specification, version 3, of the ggml project.
 
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Result, Seek, SeekFrom, Write};
 
 use moestro_kernels::Format;
 
@@ -57,27 +57,7 @@ impl<W: Write> GgufWriter<W> {
         metadata: &[(&str, GgufValue)],
         tensors: Vec<GgufTensor>,
     ) -> Result<GgufWriter<W>> {
-        let mut header = Vec::new();
-        header.extend(b"GGUF");
-        header.extend(3u32.to_le_bytes());
-        header.extend((tensors.len() as u64).to_le_bytes());
-        header.extend((metadata.len() as u64).to_le_bytes());
-        for (key, value) in metadata {
-            string(&mut header, key);
-            entry(&mut header, value);
-        }
-        let mut offset = 0u64;
-        for tensor in &tensors {
-            string(&mut header, &tensor.name);
-            header.extend((tensor.shape.len() as u32).to_le_bytes());
-            for dimension in tensor.shape.iter().rev() {
-                header.extend((*dimension as u64).to_le_bytes());
-            }
-            header.extend(tensor.format.ggml().to_le_bytes());
-            header.extend(offset.to_le_bytes());
-            offset += size(tensor)?.next_multiple_of(ALIGNMENT);
-        }
-        header.resize(header.len().next_multiple_of(ALIGNMENT as usize), 0);
+        let header = header(metadata, &tensors)?;
         out.write_all(&header)?;
         Ok(GgufWriter {
             out,
@@ -113,6 +93,12 @@ impl<W: Write> GgufWriter<W> {
         self.out.write_all(bytes)
     }
 
+    /// Hands everything written so far to `out`.
+    pub fn flush(&mut self) -> Result<&W> {
+        self.out.flush()?;
+        Ok(&self.out)
+    }
+
     /// Ends the file; every tensor must have been written.
     pub fn finish(mut self) -> Result<W> {
         match self.next_tensor()? {
@@ -128,6 +114,32 @@ impl<W: Write> GgufWriter<W> {
     }
 }
 
+/// Everything before the tensors' bytes.
+fn header(metadata: &[(&str, GgufValue)], tensors: &[GgufTensor]) -> Result<Vec<u8>> {
+    let mut header = Vec::new();
+    header.extend(b"GGUF");
+    header.extend(3u32.to_le_bytes());
+    header.extend((tensors.len() as u64).to_le_bytes());
+    header.extend((metadata.len() as u64).to_le_bytes());
+    for (key, value) in metadata {
+        string(&mut header, key);
+        entry(&mut header, value);
+    }
+    let mut offset = 0u64;
+    for tensor in tensors {
+        string(&mut header, &tensor.name);
+        header.extend((tensor.shape.len() as u32).to_le_bytes());
+        for dimension in tensor.shape.iter().rev() {
+            header.extend((*dimension as u64).to_le_bytes());
+        }
+        header.extend(tensor.format.ggml().to_le_bytes());
+        header.extend(offset.to_le_bytes());
+        offset += size(tensor)?.next_multiple_of(ALIGNMENT);
+    }
+    header.resize(header.len().next_multiple_of(ALIGNMENT as usize), 0);
+    Ok(header)
+}
+
 fn size(tensor: &GgufTensor) -> Result<u64> {
     tensor.bytes().ok_or_else(|| {
         let message = format!(
@@ -138,6 +150,33 @@ fn size(tensor: &GgufTensor) -> Result<u64> {
         );
         Error::new(ErrorKind::InvalidInput, message)
     })
+}
+
+impl<W: Write + Seek> GgufWriter<W> {
+    /// As [`GgufWriter::start`], going on behind the first `done` tensors, which
+    /// `out` holds already from an earlier start with the same metadata and tensors.
+    pub fn resume(
+        mut out: W,
+        metadata: &[(&str, GgufValue)],
+        tensors: Vec<GgufTensor>,
+        done: usize,
+    ) -> Result<GgufWriter<W>> {
+        if done == 0 {
+            return GgufWriter::start(out, metadata, tensors);
+        }
+        let mut at = header(metadata, &tensors)?.len() as u64;
+        let mut tensors = tensors.into_iter();
+        for tensor in tensors.by_ref().take(done) {
+            at += size(&tensor)?.next_multiple_of(ALIGNMENT);
+        }
+        out.seek(SeekFrom::Start(at))?;
+        Ok(GgufWriter {
+            out,
+            tensors,
+            missing: 0,
+            padding: 0,
+        })
+    }
 }
 
 fn string(out: &mut Vec<u8>, text: &str) {

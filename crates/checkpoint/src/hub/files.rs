@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{chat_template, json};
-use crate::error::{CheckpointError, quoted};
+use crate::error::CheckpointError;
 use crate::limits;
+use crate::packed::Settings;
 use crate::source::SourceFile;
-use crate::tensor::gguf_formats;
 
 /// Configuration and tokenizer files of a Hugging Face checkpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HubFiles {
     /// The folder they lie in.
     pub directory: PathBuf,
@@ -25,6 +25,8 @@ pub struct HubFiles {
     pub tokenizer_config: Option<Value>,
     /// The default chat template, in Jinja.
     pub chat_template: Option<String>,
+    /// What it says about quantized weights.
+    pub(crate) packing: Settings,
 }
 
 impl HubFiles {
@@ -37,7 +39,9 @@ impl HubFiles {
                 "download all files of the model into this folder",
             )
         })?;
-        refuse_quantized(&path, &config)?;
+        let older = json::object(&directory.join("quantize_config.json"), limits::CONFIG_JSON)?;
+        let packing = Settings::read(&config, older);
+        packing.check(&path)?;
         let generation_config = json::object(
             &directory.join("generation_config.json"),
             limits::GENERATION_CONFIG_JSON,
@@ -50,6 +54,7 @@ impl HubFiles {
         Ok(Self {
             chat_template: chat_template::read(directory, tokenizer_config.as_ref())?,
             directory: directory.into(),
+            packing,
             config,
             generation_config,
             tokenizer_json: tokenizer_json.exists().then_some(tokenizer_json),
@@ -64,30 +69,4 @@ impl HubFiles {
             .map(|path| SourceFile::open(path)?.read_all(limits::TOKENIZER_JSON))
             .transpose()
     }
-}
-
-/// Quantized safetensors need rules of their own to be read, of which there are
-/// none here yet; to read them as plain weights would give a broken model.
-fn refuse_quantized(path: &Path, config: &Value) -> Result<(), CheckpointError> {
-    let sections = [Some(config), config.get("text_config")];
-    for section in sections.into_iter().flatten() {
-        for key in ["quantization_config", "compression_config"] {
-            let Some(found) = section.get(key).filter(|found| !found.is_null()) else {
-                continue;
-            };
-            let method = match found.get("quant_method").and_then(Value::as_str) {
-                Some(method) => format!("quantized with {}", quoted(method)),
-                None => "quantized".into(),
-            };
-            return Err(CheckpointError::unsupported(
-                path,
-                format!("the weights are {method} ({key}), which is not supported in safetensors"),
-                &format!(
-                    "get the model as safetensors in BF16, F16 or F32, or as GGUF in one of {}",
-                    gguf_formats()
-                ),
-            ));
-        }
-    }
-    Ok(())
 }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{CheckpointError, SAVE_AGAIN, quoted};
 use crate::limits;
 use crate::locate::has_extension;
+use crate::packed;
 use crate::source::SourceFile;
 use crate::tensor::TensorIndex;
 use index::ShardIndex;
@@ -61,8 +62,8 @@ pub(crate) fn open(directory: &Path, chosen: Option<PathBuf>) -> Result<HubSet, 
         safetensors::read(&file, i, &mut budget, &mut tensors)?;
         files.push(file);
     }
-    let tensors = TensorIndex::new(tensors, &files)?;
-    if tensors.all().is_empty() {
+    let raw = TensorIndex::new(tensors, &files)?;
+    if raw.all().is_empty() {
         let path = &files[0].path;
         return Err(CheckpointError::malformed(
             path,
@@ -72,7 +73,7 @@ pub(crate) fn open(directory: &Path, chosen: Option<PathBuf>) -> Result<HubSet, 
     }
     if let Some(index) = &weights.index {
         for (name, shard) in &index.tensors {
-            if tensors.get(name).is_none_or(|t| t.file != *shard) {
+            if raw.get(name).is_none_or(|t| t.file != *shard) {
                 return Err(CheckpointError::malformed(
                     &index.path,
                     format!(
@@ -85,6 +86,9 @@ pub(crate) fn open(directory: &Path, chosen: Option<PathBuf>) -> Result<HubSet, 
             }
         }
     }
+    let config = directory.join("config.json");
+    let tensors = packed::assemble(&config, &hub.packing, raw.into_all(), &files)?;
+    let tensors = TensorIndex::new(tensors, &files)?;
     Ok(HubSet {
         files,
         tensors,

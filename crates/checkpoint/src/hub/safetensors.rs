@@ -4,14 +4,13 @@
 
 use std::fmt;
 
-use moestro_kernels::Format;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{CheckpointError, DOWNLOAD_AGAIN, SAVE_AGAIN, brief, quoted};
 use crate::limits;
+use crate::packed::{self, Dtype, RawTensor};
 use crate::source::{SourceFile, mistaken_for_model};
-use crate::tensor::{TensorInfo, gguf_formats};
 
 /// Appends the tensors of `file`, which is number `number` of the checkpoint, to
 /// `tensors`, taking the header's bytes from `budget`.
@@ -19,7 +18,7 @@ pub(super) fn read(
     file: &SourceFile,
     number: u32,
     budget: &mut u64,
-    tensors: &mut Vec<TensorInfo>,
+    tensors: &mut Vec<RawTensor>,
 ) -> Result<(), CheckpointError> {
     let header = header_bytes(file, budget)?;
     let data_start = 8 + header.len() as u64;
@@ -93,7 +92,7 @@ fn header_bytes(file: &SourceFile, budget: &mut u64) -> Result<Vec<u8>, Checkpoi
 fn place(
     file: &SourceFile,
     data_start: u64,
-    tensors: &mut [TensorInfo],
+    tensors: &mut [RawTensor],
 ) -> Result<(), CheckpointError> {
     let malformed = |problem| CheckpointError::malformed(&file.path, problem, SAVE_AGAIN);
     tensors.sort_unstable_by_key(|t| t.offset);
@@ -147,7 +146,7 @@ struct Entry {
 struct Header<'a> {
     file: &'a SourceFile,
     number: u32,
-    tensors: &'a mut Vec<TensorInfo>,
+    tensors: &'a mut Vec<RawTensor>,
     refused: Option<CheckpointError>,
 }
 
@@ -199,26 +198,18 @@ fn tensor(
     number: u32,
     name: String,
     entry: Entry,
-) -> Result<TensorInfo, CheckpointError> {
+) -> Result<RawTensor, CheckpointError> {
     let shown = quoted(&name);
     let malformed = |problem| CheckpointError::malformed(&file.path, problem, SAVE_AGAIN);
-    let format = match entry.dtype.as_str() {
-        "BF16" => Format::BF16,
-        "F16" => Format::F16,
-        "F32" => Format::F32,
-        other => {
-            return Err(CheckpointError::unsupported(
-                &file.path,
-                format!(
-                    "tensor {shown} is stored as {}, which is not supported",
-                    quoted(other)
-                ),
-                &format!(
-                    "get the model as safetensors in BF16, F16 or F32, or as GGUF in one of {}",
-                    gguf_formats()
-                ),
-            ));
-        }
+    let Some(dtype) = Dtype::named(&entry.dtype) else {
+        return Err(CheckpointError::unsupported(
+            &file.path,
+            format!(
+                "tensor {shown} is stored as {}, which is not supported",
+                quoted(&entry.dtype)
+            ),
+            &format!("get the model as {}", packed::known()),
+        ));
     };
     let shape = entry.shape.0;
     if shape.contains(&0) {
@@ -228,7 +219,7 @@ fn tensor(
         .iter()
         .try_fold(1usize, |product, &n| product.checked_mul(n))
         .filter(|elements| *elements < usize::MAX / 8)
-        .and_then(|elements| format.row_bytes(elements));
+        .map(|elements| elements * dtype.bytes());
     let Some(bytes) = bytes else {
         return Err(malformed(format!(
             "the shape {shape:?} of tensor {shown} takes more bytes than 64 bits can count"
@@ -238,12 +229,12 @@ fn tensor(
     if end.checked_sub(begin) != Some(bytes as u64) {
         return Err(malformed(format!(
             "tensor {shown} of shape {shape:?} in {} takes {bytes} bytes, but its data_offsets are {begin} and {end}",
-            format.name()
+            dtype.name()
         )));
     }
-    Ok(TensorInfo {
+    Ok(RawTensor {
         name,
-        format,
+        dtype,
         shape,
         bytes: bytes as u64,
         file: number,

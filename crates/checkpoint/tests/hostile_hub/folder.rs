@@ -39,7 +39,7 @@ fn config() {
                 "gptq",
                 br#"{"quantization_config":{"quant_method":"gptq","bits":4}}"#.to_vec(),
                 &[
-                    "quantized with \"gptq\" (quantization_config)",
+                    "quantized with \"gptq\" (quantization_config), but no tensor is",
                     "BF16, F16 or F32",
                     "Q4_K",
                 ],
@@ -52,7 +52,7 @@ fn config() {
             (
                 "no method",
                 br#"{"compression_config":{}}"#.to_vec(),
-                &["are quantized (compression_config)"],
+                &["quantized in a way that is not named (compression_config)"],
             ),
             ("web page", b"<html>404".to_vec(), &["is a web page"]),
         ],

@@ -77,7 +77,7 @@ fn entries() {
             (
                 "F8",
                 one(&w("F8_E4M3", "[16]", 16), 16),
-                &["\"w\" is stored as \"F8_E4M3\"", "BF16"],
+                &["\"w\" is stored as F8_E4M3", "on its own", "BF16"],
             ),
             (
                 "I32",

@@ -141,7 +141,7 @@ impl Layer {
     pub fn matrices<'a>(&self, held: &'a Held) -> [Matrix<'a>; 3] {
         let [gate, up, down] = parts(&self.source.layout);
         [(gate, &held[0]), (up, &held[1]), (down, &held[2])].map(|(part, data)| {
-            Matrix::new(part.kept_as, part.rows, part.cols, data)
+            part.matrix(data)
                 .expect("the layout was computed from the same format and shape")
         })
     }

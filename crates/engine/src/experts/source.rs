@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moestro_checkpoint::{Checkpoint, CheckpointError, DirectFiles, scratch_bytes};
+use moestro_checkpoint::{Checkpoint, CheckpointError, DirectFiles};
 
 use crate::weights::{ExpertLayout, ExpertPart, LayerExperts, arrange};
 
@@ -52,8 +52,9 @@ impl Source for Files {
         let part = parts(&layer.layout)[part];
         let reader = self.direct.reader(&self.checkpoint);
         let file = reader.read(tensor, segment.offset, part.file_bytes, scratch)?;
-        fill(part, file, out);
-        Ok(())
+        let (weights, order) = out.split_at_mut(part.bytes - part.order);
+        fill(part, file, weights);
+        self.checkpoint.read_order(tensor, order)
     }
 }
 
@@ -74,6 +75,6 @@ pub fn sizes(layout: &ExpertLayout) -> [usize; 3] {
 
 /// Scratch memory that one reading thread needs for any of these layers.
 pub fn scratch_for(layers: &[LayerExperts]) -> usize {
-    let of = |l: &LayerExperts| parts(&l.layout).map(|p| scratch_bytes(p.file_bytes));
+    let of = |l: &LayerExperts| parts(&l.layout).map(|p| p.scratch);
     layers.iter().flat_map(of).max().unwrap_or(0)
 }

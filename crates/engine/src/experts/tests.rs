@@ -59,6 +59,8 @@ fn layer(number: usize) -> LayerExperts {
         offset,
         bytes: 2048,
         file_bytes: 2048,
+        scratch: 0,
+        order: 0,
     };
     LayerExperts {
         layer: number,

@@ -210,6 +210,7 @@ impl Runner {
             precision: Precision::default(),
             profiles: self.profiles.clone(),
             kernels: None,
+            quantize: None,
         };
         let events = &mut self.events;
         let mut last: Option<Instant> = None;

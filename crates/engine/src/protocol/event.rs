@@ -122,6 +122,7 @@ pub struct TokenLogprob {
 #[serde(rename_all = "snake_case")]
 pub enum LoadStage {
     Opening,
+    Quantizing,
     Weights,
 }
 

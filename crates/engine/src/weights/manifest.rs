@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use moestro_checkpoint::{Checkpoint, Metadata, TensorInfo};
-use moestro_kernels::{Format, packed_bytes};
+use moestro_checkpoint::{Checkpoint, Metadata, TensorInfo, scratch_for};
+use moestro_kernels::{Format, Matrix, packed_bytes};
 
 use super::names::{self, Candidate, Transform};
 use super::needs::{Need, needs};
@@ -43,9 +43,36 @@ pub struct ExpertPart {
     pub cols: usize,
     /// From the start of the slot, a multiple of 64.
     pub offset: usize,
-    /// In memory.
+    /// In memory, the order of the columns included.
     pub bytes: usize,
+    /// Bytes of that order, at the end; mostly 0.
+    pub order: usize,
     pub file_bytes: usize,
+    /// Memory that reading it takes.
+    pub scratch: usize,
+}
+
+impl ExpertPart {
+    /// The matrix whose bytes and order are `data`.
+    pub fn matrix<'a>(&self, data: &'a [u8]) -> Option<Matrix<'a>> {
+        matrix(self.kept_as, self.rows, self.cols, self.order, data)
+    }
+}
+
+/// The matrix of `data`, of which the last `order` bytes are the order of columns.
+pub(super) fn matrix(
+    format: Format,
+    rows: usize,
+    cols: usize,
+    order: usize,
+    data: &[u8],
+) -> Option<Matrix<'_>> {
+    let (data, order_of_columns) = data.split_at_checked(data.len().checked_sub(order)?)?;
+    let matrix = Matrix::new(format, rows, cols, data)?;
+    match order {
+        0 => Some(matrix),
+        _ => matrix.ordered(order_of_columns),
+    }
 }
 
 /// How the experts of one layer lie in a slot.
@@ -83,8 +110,8 @@ pub struct Manifest {
     pub skipped: Vec<String>,
     /// Elements over all used tensors.
     pub parameters: u64,
-    /// Bytes by format, largest first.
-    pub formats: Vec<(Format, u64)>,
+    /// Bytes by format, as it is called in the files, largest first.
+    pub formats: Vec<(&'static str, u64)>,
 }
 
 impl Manifest {
@@ -116,14 +143,15 @@ impl Manifest {
             .map(|(layer, shape)| search.experts(layer, shape))
             .collect::<Result<Vec<_>>>()?;
         let skipped = search.account_for_the_rest()?;
-        let mut by_format: HashMap<Format, u64> = HashMap::new();
+        let mut by_format: HashMap<&str, u64> = HashMap::new();
         let mut parameters = 0;
         for (tensor, _) in tensors.iter().zip(&search.used).filter(|(_, used)| **used) {
-            *by_format.entry(tensor.format).or_default() += tensor.bytes;
+            let name = tensor.packing().unwrap_or(tensor.format.name());
+            *by_format.entry(name).or_default() += tensor.stored_bytes();
             parameters += tensor.shape.iter().map(|d| *d as u64).product::<u64>();
         }
         let mut formats: Vec<_> = by_format.into_iter().collect();
-        formats.sort_by_key(|(f, bytes)| (std::cmp::Reverse(*bytes), f.name()));
+        formats.sort_by_key(|(name, bytes)| (std::cmp::Reverse(*bytes), *name));
         Ok(Manifest {
             weights,
             experts,
@@ -131,6 +159,21 @@ impl Manifest {
             parameters,
             formats,
         })
+    }
+}
+
+impl Manifest {
+    /// Formats with their shares of the bytes, such as `Q4_K 93%, Q6_K 7%`.
+    pub fn format_shares(&self) -> String {
+        let total: u64 = self.formats.iter().map(|(_, bytes)| bytes).sum();
+        let shares: Vec<String> = self
+            .formats
+            .iter()
+            .map(|(name, bytes)| (name, 100.0 * *bytes as f64 / total.max(1) as f64))
+            .filter(|(_, share)| *share >= 0.5)
+            .map(|(name, share)| format!("{name} {share:.0}%"))
+            .collect();
+        shares.join(", ")
     }
 }
 
@@ -159,7 +202,9 @@ impl Search<'_> {
         let kept_as = self.precision.weights(info.format);
         let bytes = match need.shape[..] {
             // A ragged row is refused when it is read.
-            [rows, cols] => packed_bytes(kept_as, rows, cols).unwrap_or(0) as u64,
+            [rows, cols] => {
+                (packed_bytes(kept_as, rows, cols).unwrap_or(0) + info.order_bytes()) as u64
+            }
             _ => ranges.iter().map(|(_, len)| len).sum(),
         };
         Ok(Located {
@@ -304,6 +349,7 @@ impl Search<'_> {
         }
         let file_bytes = self.matrix_bytes(segments[0].tensor, rows, cols)?;
         let kept_as = self.precision.weights(format);
+        let order = self.tensors[segments[0].tensor].order_bytes();
         Ok((
             ExpertPart {
                 format,
@@ -311,9 +357,12 @@ impl Search<'_> {
                 rows,
                 cols,
                 offset: 0,
-                bytes: packed_bytes(kept_as, rows, cols)
-                    .expect("the rows are whole blocks, as their bytes in the file show"),
+                bytes: order
+                    + packed_bytes(kept_as, rows, cols)
+                        .expect("the rows are whole blocks, as their bytes in the file show"),
+                order,
                 file_bytes,
+                scratch: scratch_for(&self.tensors[segments[0].tensor], file_bytes),
             },
             segments,
         ))

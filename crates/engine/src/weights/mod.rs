@@ -9,5 +9,6 @@ mod read;
 
 pub use arrange::arrange;
 pub use manifest::{ExpertLayout, ExpertPart, ExpertSegment, LayerExperts, Located, Manifest};
+pub use names::{columns, skipped};
 pub use needs::{Need, needs};
 pub use read::{Loader, Weight};

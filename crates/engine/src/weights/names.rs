@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::blueprint::{Blueprint, DeltaNetShape, Mixer};
+use crate::blueprint::{Blueprint, DeltaNetShape, FeedForward, Mixer};
 
 /// A place to look for a weight.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,6 +167,29 @@ pub fn stacked_experts(layer: usize, part: &str, gguf: bool) -> String {
 /// The tensor of one expert in a Hugging Face folder.
 pub fn single_expert(layer: usize, expert: usize, part: &str) -> String {
     format!("model.layers.{layer}.mlp.experts.{expert}.{part}.weight")
+}
+
+/// Columns of the matrix that a tensor of a Hugging Face folder is, by its name.
+pub fn columns(tensor: &str, b: &Blueprint) -> Option<usize> {
+    let Some((layer, suffix)) = layer_of(tensor) else {
+        return Some(b.hidden);
+    };
+    let shape = b.layers.get(layer)?;
+    let part = suffix.strip_suffix(".weight").unwrap_or(suffix);
+    let experts = match &shape.feed_forward {
+        FeedForward::Experts(m) => Some(m),
+        FeedForward::Dense { .. } => None,
+    };
+    match (part, &shape.feed_forward, &shape.mixer) {
+        ("self_attn.o_proj", _, Mixer::Attention(a)) => Some(a.heads * a.head_dim),
+        ("linear_attn.out_proj", _, Mixer::DeltaNet(d)) => Some(d.value_width()),
+        ("mlp.shared_expert.down_proj", ..) => experts?.shared_intermediate,
+        ("mlp.down_proj", FeedForward::Dense { intermediate }, _) => Some(*intermediate),
+        (part, ..) if part.starts_with("mlp.experts.") && part.ends_with("down_proj") => {
+            Some(experts?.intermediate)
+        }
+        _ => Some(b.hidden),
+    }
 }
 
 /// Parts of a checkpoint that are known and not used, by what they are.

@@ -6,7 +6,7 @@ use moestro_checkpoint::{Checkpoint, TensorInfo};
 use moestro_kernels::{AlignedBytes, Format, Matrix, packed_bytes};
 
 use super::arrange::arrange;
-use super::manifest::{Located, Manifest};
+use super::manifest::{Located, Manifest, matrix};
 use super::names::Transform;
 use crate::error::{EngineError, Result};
 
@@ -16,12 +16,14 @@ pub struct Weight {
     pub format: Format,
     pub rows: usize,
     pub cols: usize,
+    /// Bytes of the order of its columns, behind the others.
+    order: usize,
     data: Arc<AlignedBytes>,
 }
 
 impl Weight {
     pub fn matrix(&self) -> Matrix<'_> {
-        Matrix::new(self.format, self.rows, self.cols, &self.data)
+        matrix(self.format, self.rows, self.cols, self.order, &self.data)
             .expect("the length was checked when the weight was read")
     }
 }
@@ -69,13 +71,16 @@ impl<'a> Loader<'a> {
         // A format whose rows are not whole blocks cannot be multiplied row by row.
         let row_bytes = located.format.row_bytes(cols).ok_or_else(ragged)?;
         let bytes = packed_bytes(located.kept_as, rows, cols).ok_or_else(ragged)?;
-        let mut data = allocate(located, bytes)?;
+        let info = &self.checkpoint.tensors()[located.tensor];
+        let order = info.order_bytes();
+        let mut data = allocate(located, bytes + order)?;
+        self.checkpoint.read_order(info, &mut data[bytes..])?;
         let piece_rows = (PIECE / row_bytes.max(1))
             .max(1)
             .next_multiple_of(TILE_ROWS);
         let mut file = allocate(located, piece_rows.min(rows) * row_bytes)?;
         let mut source = Ranges::new(located);
-        let mut left = &mut data[..];
+        let mut left = &mut data[..bytes];
         for start in (0..rows).step_by(piece_rows) {
             let count = piece_rows.min(rows - start);
             let file = &mut file[..count * row_bytes];
@@ -89,6 +94,7 @@ impl<'a> Loader<'a> {
             format: located.kept_as,
             rows,
             cols,
+            order,
             data: Arc::new(data),
         })
     }

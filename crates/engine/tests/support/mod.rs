@@ -2,6 +2,7 @@
 //! with them in float32.
 #![allow(dead_code)]
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use moestro_engine::protocol::{GenerateRequest, MemorySettings, Prompt, SamplingOverrides};
@@ -12,6 +13,57 @@ pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/fixtures")
         .join(name)
+}
+
+/// Names of the checkpoints in `packed/`.
+pub fn packed_fixtures() -> Vec<String> {
+    let entries = std::fs::read_dir(fixture("packed")).expect("the fixtures are there");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("a readable entry"))
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().expect("a plain name"))
+        .collect();
+    names.sort();
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+/// A quantized checkpoint, put together from what all of them share (embeddings,
+/// norms, tokenizer) and its own tensors.
+pub fn packed(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let link = |from: String, to: &str| {
+        symlink(fixture(&from), folder.path().join(to)).expect("a link");
+    };
+    link(format!("packed/{name}/config.json"), "config.json");
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        link(format!("qwen3_next-tiny/{file}"), file);
+    }
+    let mut shards = serde_json::Map::new();
+    for (file, from) in [
+        (
+            "model-00001-of-00002.safetensors",
+            "packed/common.safetensors".to_string(),
+        ),
+        (
+            "model-00002-of-00002.safetensors",
+            format!("packed/{name}/weights.safetensors"),
+        ),
+    ] {
+        let bytes = std::fs::read(fixture(&from)).expect("weights");
+        let length = u64::from_le_bytes(*bytes.first_chunk().expect("a header")) as usize;
+        let header: serde_json::Value =
+            serde_json::from_slice(&bytes[8..8 + length]).expect("a header of JSON");
+        let names = header.as_object().expect("an object").keys();
+        for tensor in names.filter(|name| *name != "__metadata__") {
+            shards.insert(tensor.clone(), file.into());
+        }
+        link(from, file);
+    }
+    let index = serde_json::json!({ "metadata": {}, "weight_map": shards });
+    let path = folder.path().join("model.safetensors.index.json");
+    std::fs::write(path, index.to_string()).expect("an index");
+    folder
 }
 
 /// Reference outputs for one prompt; keys as in tools/reference/README.md.
