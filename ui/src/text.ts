@@ -156,7 +156,11 @@ export const text = {
     loadPath: 'Load',
     empty: 'No models yet. Open one below.',
     progress: (done: number, total: number) => `${format.bytes(done)} of ${format.bytes(total)}`,
-    stages: { opening: 'Opening the files', weights: 'Reading weights' },
+    stages: {
+      opening: 'Opening the files',
+      quantizing: 'Quantizing the weights, once',
+      weights: 'Reading weights',
+    },
     preparing: 'Preparing…',
     failedTitle: (name: string) => `${name} could not be loaded`,
     advice: {

@@ -16,6 +16,7 @@ const CLEAR_MARGIN: f32 = 1e-4;
 struct Parity {
     logits: f32,
     routes_compared: usize,
+    tokens_compared: usize,
 }
 
 fn check(checkpoint: &str, reference: &str, threads: usize, tolerance: f32) -> Parity {
@@ -82,11 +83,17 @@ fn check(checkpoint: &str, reference: &str, threads: usize, tolerance: f32) -> P
 
     let mut session = engine.session();
     let generated = greedy(&mut engine, &mut session, ids, 32, |_, _| {});
+    // Where the reference's two best tokens are closer to each other than these logits
+    // are to its own, either may come first, and all that follows with it.
+    let margins = expected.f32s("greedy_margin");
+    let sure = |margin: &f32| *margin > 2.0 * parity.logits;
+    parity.tokens_compared = margins.iter().take_while(|m| sure(m)).count();
     assert_eq!(
-        generated,
-        expected.u32s("greedy_ids"),
+        generated[..parity.tokens_compared],
+        expected.u32s("greedy_ids")[..parity.tokens_compared],
         "{reference}: greedy text"
     );
+    assert!(parity.tokens_compared > 15, "{reference}: {parity:?}");
     println!("{reference}: {parity:?}");
     parity
 }

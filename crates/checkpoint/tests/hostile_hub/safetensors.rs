@@ -82,7 +82,7 @@ fn entries() {
             (
                 "I32",
                 one(&w("I32", "[4]", 16), 16),
-                &["\"w\" is stored as \"I32\""],
+                &["\"w\" is stored as I32"],
             ),
             (
                 "unknown dtype",

@@ -74,16 +74,16 @@ pub(super) fn affine(x: &[f32], most: f32) -> (f32, f32) {
         let inverse = (most + 0.1 * step as f32) / (high - low);
         let [w, wq, wqq, wx, wqx] = moments(x, &weights, low, inverse, [0.0, most]);
         let determinant = w * wqq - wq * wq;
-        if determinant <= 0.0 {
-            continue;
-        }
-        let mut scale = (w * wqx - wq * wx) / determinant;
-        let mut offset = (wqq * wx - wq * wqx) / determinant;
-        if offset > 0.0 {
-            (scale, offset) = (wqx / wqq, 0.0);
+        let alike = determinant <= 1e-5 * w * wqq;
+        // A scale alone, where all numbers are alike or a minimum would be below 0.
+        let mut scale = if wqq > 0.0 { wqx / wqq } else { 0.0 };
+        let mut offset = if wqq > 0.0 { 0.0 } else { wx / w };
+        let both = (wqq * wx - wq * wqx) / determinant;
+        if !alike && both <= 0.0 {
+            (scale, offset) = ((w * wqx - wq * wx) / determinant, both);
         }
         let error = error(x, &weights, low, inverse, most, [scale, offset]);
-        if error < best.0 && scale > 0.0 {
+        if error < best.0 && scale >= 0.0 {
             best = (error, scale, -offset);
         }
     }
