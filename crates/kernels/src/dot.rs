@@ -117,9 +117,9 @@ fn multiply_group<S: Words, F: Integers>(
     ];
     let mut finer = [[s.word_splat(0); 4]; 2];
     if F::FINER {
-        for half in 0..2 {
-            for word in 0..4 {
-                finer[half][word] = F::finer(s, block, group, 4 * half + word);
+        for (half, finer) in finer.iter_mut().enumerate() {
+            for (word, finer) in finer.iter_mut().enumerate() {
+                *finer = F::finer(s, block, group, 4 * half + word);
             }
         }
     }
@@ -172,14 +172,14 @@ fn multiply_together<S: Words, F: Integers, const M: usize>(
         }
     }
     if F::FINER {
-        for m in 0..M {
-            sums[m] = [s.word_shl(sums[m][0], 7), s.word_shl(sums[m][1], 7)];
+        for sums in &mut sums {
+            *sums = [s.word_shl(sums[0], 7), s.word_shl(sums[1], 7)];
         }
-        for word in 0..4 {
-            for half in 0..2 {
+        for (word, (a, b)) in finer[0].iter().zip(&finer[1]).enumerate() {
+            for (half, finer) in [*a, *b].into_iter().enumerate() {
                 for m in 0..M {
                     let x = s.word_of_four(columns[m][half], word);
-                    sums[m][half] = s.dot(sums[m][half], finer[half][word], x);
+                    sums[m][half] = s.dot(sums[m][half], finer, x);
                 }
             }
         }

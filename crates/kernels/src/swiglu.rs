@@ -58,7 +58,7 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
     let weights: Vec<_> = tasks.iter().map(|t| (t.gate, t.up, t.tokens)).collect();
     let ordered: Vec<[Option<Input>; 2]> = tasks
         .iter()
-        .map(|t| [&t.gate, &t.up].map(|w| Some(input.select(t.tokens).in_order_of(c, w)?)))
+        .map(|t| [&t.gate, &t.up].map(|w| input.select(t.tokens).in_order_of(c, w)))
         .collect();
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];

@@ -177,7 +177,8 @@ impl Layout for Compressed {
                 to_zeros[group] = match zeros {
                     [zeros] => {
                         let w = (row / per_word - rows.start / per_word) * self.groups + group;
-                        (word(zeros, w) >> (self.bits * (row % per_word))) as u8 & (half - 1 | half)
+                        (word(zeros, w) >> (self.bits * (row % per_word))) as u8
+                            & ((half - 1) | half)
                     }
                     _ => half,
                 };

@@ -30,6 +30,7 @@ fn e4m3(bits: u8) -> f32 {
 }
 
 /// bitsandbytes' `create_normal_map`, to its digits.
+#[expect(clippy::excessive_precision, reason = "as they are published")]
 const NF4: [f32; 16] = [
     -1.0,
     -0.696_192_800_998_687_7,
