@@ -2,7 +2,7 @@
 # missing; see tools/install-dependencies.sh.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bindings icons
+.PHONY: help run test package try-package bindings icons
 
 NPM := npm --prefix ui
 UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) \
@@ -25,6 +25,24 @@ test: ## Check the style and run all tests, the real window included
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked
+
+PACKAGE := target/package
+CLI := target/release/moestro
+
+package: ## Make the .deb and the .rpm, in target/release/bundle
+	tools/install-dependencies.sh run
+	$(MAKE) ui/dist/assets
+	cargo build --release --locked --workspace --bins
+	rm -rf $(PACKAGE)
+	mkdir -p $(PACKAGE)/man
+	$(CLI) manual $(PACKAGE)/man
+	gzip -9n $(PACKAGE)/man/*
+	for shell in bash zsh fish; do $(CLI) completions $$shell >$(PACKAGE)/moestro.$$shell || exit 1; done
+	ui/node_modules/.bin/tauri bundle --config tools/package/bundle.json
+	@ls -l target/release/bundle/*/*.deb target/release/bundle/*/*.rpm
+
+try-package: ## Install, start and remove the .deb in a fresh Debian (as root)
+	tools/package/try.sh target/release/bundle/deb/*.deb
 
 bindings: ## Write the TypeScript declarations of the Rust types to ui/src/bindings
 	MOESTRO_WRITE_BINDINGS=1 cargo test --test bindings

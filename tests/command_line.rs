@@ -38,6 +38,14 @@ fn an_unknown_argument_is_named() {
 }
 
 #[test]
+fn a_model_that_is_not_there_is_named() {
+    let output = run(&["/nowhere/model.gguf"], None);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(message.contains("/nowhere/model.gguf"), "{message}");
+}
+
+#[test]
 fn without_a_display_it_says_so_and_does_not_panic() {
     // No display at all, and one that nobody serves.
     for display in [None, Some(":64999")] {

@@ -74,6 +74,7 @@ fn a_model_is_found_judged_fetched_and_asked() {
     close_the_window(&hub, &app);
     let app = close_and_open(&hub, app, &environment);
     chat(&app);
+    open_a_file(&app, &folder);
 }
 
 fn look(app: &App) {
@@ -155,7 +156,7 @@ fn close_the_window(hub: &TestHub, app: &App) {
     wait("more bytes without a window", || {
         (hub.server.sent() > sent + MIB / 4).then_some(())
     });
-    app.start_again();
+    app.start_again(None);
     wait("the window to come back", || app.is_visible().then_some(()));
     wait("the model to come back", || loaded(app).then_some(()));
 }
@@ -225,6 +226,22 @@ fn chat(app: &App) {
     let answer = app.answer_to("What is 2+2?");
     assert!(answer.contains('4'), "2+2 is not {answer:?}");
     app.screenshot("chat-with-fetched-model");
+}
+
+/// A double-click on a file that the app does not know, while its window is open.
+fn open_a_file(app: &App, folder: &Path) {
+    let file = folder.join("double-clicked.gguf");
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo/moestro-demo.gguf");
+    std::fs::copy(demo, &file).unwrap();
+    app.start_again(Some(&file));
+    app.go_to("models");
+    let script = "return document.querySelector(
+        `[data-testid='model-row'][data-loaded='true']`)?.innerText;";
+    wait("the file to be loaded", || {
+        let row = app.window.run(script, serde_json::json!([]));
+        row.as_str()?.contains("double-clicked").then_some(())
+    });
+    assert!(app.is_visible());
 }
 
 fn loaded(app: &App) -> bool {

@@ -1,11 +1,11 @@
 //! Closing the window while downloads run: the person is asked, and may let them
-//! go on without a window. Starting the application again shows it again.
+//! go on without a window. Starting the application again shows the window there is.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,18 +18,40 @@ use crate::hub::desk::Desk;
 const LOOK: Duration = Duration::from_secs(1);
 /// Another process of this user answers at once, or hangs.
 const ANSWER: Duration = Duration::from_secs(5);
-/// What a process that is started asks for.
+/// What a process that is started asks for; a model to open may follow.
 const SHOW: &str = "show";
-/// What a process without a window answers when it shows it, and another one.
+/// What the process that has the window answers.
 const SHOWN: &str = "shown";
-const OPEN: &str = "open";
+/// Longer paths than systems take, and the words around them.
+const LONGEST: u64 = 1 << 14;
 
 /// Whether there is a window to see.
 #[derive(Default)]
 pub struct Background {
     /// The person was asked what to do and has not answered.
     asked: AtomicBool,
-    hidden: AtomicBool,
+    /// One of the following.
+    window: AtomicU8,
+}
+
+const VISIBLE: u8 = 0;
+const HIDDEN: u8 = 1;
+/// The process is about to go, and shows its window no more.
+const ENDING: u8 = 2;
+
+impl Background {
+    /// From now on another start of the application opens a window of its own.
+    pub fn ends(&self) {
+        self.window.store(ENDING, Ordering::Relaxed);
+    }
+
+    /// Whether the window was in this state, and is in the other one now.
+    fn turns(&self, from: u8, to: u8) -> bool {
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.window
+            .compare_exchange(from, to, success, failure)
+            .is_ok()
+    }
 }
 
 /// What the person wants who closed the window while downloads run.
@@ -70,7 +92,7 @@ pub async fn close_window(
         CloseChoice::Background => {
             window.hide().map_err(|e| e.to_string())?;
             background.asked.store(false, Ordering::Relaxed);
-            background.hidden.store(true, Ordering::Relaxed);
+            background.window.store(HIDDEN, Ordering::Relaxed);
             let app = app.clone();
             tauri::async_runtime::spawn(async move { end_with_downloads(&app).await });
         }
@@ -84,9 +106,10 @@ async fn end_with_downloads(app: &AppHandle) {
         let desk = app.state::<Desk>();
         desk.queue().is_ok_and(|queue| queue.is_idle())
     };
-    while hidden(app).load(Ordering::Relaxed) {
-        // Whoever takes the mark decides: to end, or to show the window.
-        if idle() && hidden(app).swap(false, Ordering::Relaxed) {
+    let background = app.state::<Background>();
+    while background.window.load(Ordering::Relaxed) == HIDDEN {
+        // Whoever is first decides: to end, or to show the window.
+        if idle() && background.turns(HIDDEN, ENDING) {
             app.exit(0);
             return;
         }
@@ -94,15 +117,27 @@ async fn end_with_downloads(app: &AppHandle) {
     }
 }
 
-/// Lets the application's process without a window show it, if there is one.
-pub fn show_other() -> bool {
+/// Lets the process that runs already, if there is one, show its window and open
+/// `model` in it.
+pub fn show_other(model: Option<&str>) -> bool {
     let ask = || {
         let mut other = UnixStream::connect(socket()?).ok()?;
         other.set_write_timeout(Some(ANSWER)).ok()?;
-        writeln!(other, "{SHOW}").ok()?;
+        let question = serde_json::to_string(&(SHOW, model)).ok()?;
+        writeln!(other, "{question}").ok()?;
         Some(line(&other)? == SHOWN)
     };
     ask().unwrap_or(false)
+}
+
+/// A model that was named relative to where the person was, for a process that is
+/// somewhere else.
+///
+/// Errors: nothing is there; its name is not UTF-8.
+pub fn full_path(model: &str) -> std::io::Result<String> {
+    let path = std::fs::canonicalize(model)?;
+    let not_utf8 = |_| std::io::Error::other("its name is not UTF-8; rename it first");
+    path.into_os_string().into_string().map_err(not_utf8)
 }
 
 /// From now on another start of the application can show this window.
@@ -110,10 +145,8 @@ pub fn listen(app: &AppHandle) {
     let Some(path) = socket() else {
         return;
     };
-    // One that nobody listens to was left by a process that was killed.
-    if UnixStream::connect(&path).is_ok() {
-        return;
-    }
+    // Left by a process that was killed, or is about to end: one that shows its
+    // window would have been asked to.
     let _ = std::fs::remove_file(&path);
     let Ok(listener) = UnixListener::bind(&path) else {
         return;
@@ -122,16 +155,22 @@ pub fn listen(app: &AppHandle) {
     let serve = move || {
         for mut asking in listener.incoming().flatten() {
             // Not before it has asked: it could not write any more.
-            if line(&asking).as_deref() != Some(SHOW) {
+            let question = line(&asking).unwrap_or_default();
+            let Ok((SHOW, model)) = serde_json::from_str::<(&str, Option<String>)>(&question)
+            else {
+                continue;
+            };
+            let background = app.state::<Background>();
+            if !background.turns(HIDDEN, VISIBLE) && !background.turns(VISIBLE, VISIBLE) {
                 continue;
             }
             // The answer first: to show a window may take longer than the other waits.
-            let was_hidden = hidden(&app).swap(false, Ordering::Relaxed);
-            let answer = if was_hidden { SHOWN } else { OPEN };
             let _ = asking.set_write_timeout(Some(ANSWER));
-            let _ = writeln!(asking, "{answer}");
-            if was_hidden {
-                show(&app);
+            let _ = writeln!(asking, "{SHOWN}");
+            show(&app);
+            if let Some(path) = model {
+                let events = app.state::<Arc<EventStream>>();
+                events.publish(DesktopEvent::FileOpened { path });
             }
         }
     };
@@ -143,20 +182,16 @@ pub fn listen(app: &AppHandle) {
 fn line(stream: &UnixStream) -> Option<String> {
     stream.set_read_timeout(Some(ANSWER)).ok()?;
     let mut line = String::new();
-    let longest = SHOW.len().max(SHOWN.len()).max(OPEN.len()) as u64 + 1;
-    BufReader::new(stream.take(longest))
+    BufReader::new(stream.take(LONGEST))
         .read_line(&mut line)
         .ok()?;
     Some(line.trim().to_owned())
 }
 
-fn hidden(app: &AppHandle) -> &AtomicBool {
-    &app.state::<Background>().inner().hidden
-}
-
 fn show(app: &AppHandle) {
     if let Some(window) = app.get_webview_window("main") {
         let _ = window.show();
+        let _ = window.unminimize();
         let _ = window.set_focus();
     }
     app.state::<Arc<EventStream>>()

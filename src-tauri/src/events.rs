@@ -36,6 +36,8 @@ pub enum DesktopEvent {
     CloseAsked,
     /// The window can be seen again.
     WindowShown,
+    /// The person opened this model outside of the window, such as by a double-click.
+    FileOpened { path: String },
 }
 
 /// Takes the events of one subscriber; false if it is gone.
@@ -59,18 +61,18 @@ struct State {
     configured: Option<Event>,
     /// The last `Serving` or `NotServing`.
     api: Option<DesktopEvent>,
-    /// Notices nobody has seen yet.
-    notices: Vec<String>,
+    /// What nobody has seen yet of the events that must not be lost.
+    waiting: Vec<DesktopEvent>,
 }
 
-/// Notices kept for a window that is not there yet.
-const MAX_WAITING_NOTICES: usize = 16;
+/// Events kept for a window that is not there yet.
+const MAX_WAITING: usize = 16;
 
 impl EventStream {
     /// Replaces the subscriber. The new one first gets the present state.
     pub fn subscribe(&self, sink: Sink) {
         let mut state = self.state();
-        let notices = std::mem::take(&mut state.notices);
+        let waiting = std::mem::take(&mut state.waiting);
         let engine = [&state.ready, &state.model, &state.configured];
         let replay = state
             .process
@@ -84,11 +86,7 @@ impl EventStream {
                     .map(|event| DesktopEvent::Engine { event }),
             )
             .chain(state.api.clone())
-            .chain(
-                notices
-                    .into_iter()
-                    .map(|message| DesktopEvent::Notice { message }),
-            );
+            .chain(waiting);
         for event in replay {
             sink(event);
         }
@@ -105,10 +103,12 @@ impl EventStream {
             return;
         }
         state.sink = None;
-        if let DesktopEvent::Notice { message } = event
-            && state.notices.len() < MAX_WAITING_NOTICES
-        {
-            state.notices.push(message);
+        let lasts = matches!(
+            event,
+            DesktopEvent::Notice { .. } | DesktopEvent::FileOpened { .. }
+        );
+        if lasts && state.waiting.len() < MAX_WAITING {
+            state.waiting.push(event);
         }
     }
 
@@ -147,7 +147,10 @@ impl State {
                 Event::Configured { .. } => self.configured = Some(event.clone()),
                 _ => {}
             },
-            DesktopEvent::Notice { .. } | DesktopEvent::CloseAsked | DesktopEvent::WindowShown => {}
+            DesktopEvent::Notice { .. }
+            | DesktopEvent::CloseAsked
+            | DesktopEvent::WindowShown
+            | DesktopEvent::FileOpened { .. } => {}
         }
     }
 }
@@ -236,12 +239,17 @@ mod tests {
     }
 
     #[test]
-    fn notices_wait_for_a_window_and_are_shown_once() {
+    fn notices_and_files_wait_for_a_window_and_are_shown_once() {
         let stream = EventStream::default();
         stream.notice("damaged");
-        let expected = [DesktopEvent::Notice {
+        let opened = DesktopEvent::FileOpened {
+            path: "/a.gguf".into(),
+        };
+        stream.publish(opened.clone());
+        let notice = DesktopEvent::Notice {
             message: "damaged".into(),
-        }];
+        };
+        let expected = [notice, opened];
         let (sink, seen) = recorder();
         stream.subscribe(sink);
         assert_eq!(*seen.lock().unwrap(), expected);

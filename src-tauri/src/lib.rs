@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: moestro-desktop              open the window
+usage: moestro-desktop [MODEL]      open the window, and a GGUF file or model folder in it
        moestro-desktop engine       serve as the engine behind a window (JSON lines)
        moestro-desktop --version    print the version";
 
@@ -26,7 +26,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         .map(|argument| argument.to_str().unwrap_or("?"))
         .collect();
     match arguments[..] {
-        [] => window::open(),
+        [] => window::open(None),
         [engine_process::ENGINE_ARGUMENT] => engine(),
         ["--version" | "-V"] => {
             println!("moestro-desktop {}", env!("CARGO_PKG_VERSION"));
@@ -36,6 +36,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             println!("{USAGE}");
             ExitCode::SUCCESS
         }
+        [model] if !model.starts_with('-') => match background::full_path(model) {
+            Ok(path) => window::open(Some(path)),
+            Err(error) => {
+                eprintln!("moestro-desktop cannot open {model}: {error}");
+                ExitCode::from(2)
+            }
+        },
         _ => {
             eprintln!(
                 "moestro-desktop does not understand: {}\n{USAGE}",

@@ -4,19 +4,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tauri::plugin::TauriPlugin;
-use tauri::{App, Manager, WindowEvent, Wry};
+use tauri::{App, AppHandle, Manager, RunEvent, WindowEvent, Wry};
 
 use crate::background::{self, Background};
 use crate::commands::{self, DemoModel};
 use crate::engine_process::EngineProcess;
-use crate::events::EventStream;
+use crate::events::{DesktopEvent, EventStream};
 use crate::hub::desk::Desk;
 use crate::hub::{downloads, find, library};
 use crate::models;
 use crate::settings::SettingsFile;
 
-/// Shows the window until it is closed.
-pub fn open() -> ExitCode {
+/// Shows the window until it is closed; `model` is opened in it. If there is one
+/// already, that one is shown.
+pub fn open(model: Option<String>) -> ExitCode {
     // Without a display GTK would end in a panic.
     if let Err(error) = gtk::init() {
         eprintln!(
@@ -25,13 +26,13 @@ pub fn open() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    if background::show_other() {
+    if background::show_other(model.as_deref()) {
         return ExitCode::SUCCESS;
     }
     let built = tauri::Builder::default()
         .plugin(tauri_plugin_dialog::init())
         .plugin(own_page_only())
-        .setup(|app| set_up(app))
+        .setup(|app| set_up(app, model))
         .on_window_event(|window, event| {
             if let WindowEvent::CloseRequested { api, .. } = event {
                 background::close_requested(window.app_handle(), api);
@@ -71,7 +72,7 @@ pub fn open() -> ExitCode {
         ])
         .build(tauri::generate_context!());
     match built {
-        Ok(app) => match app.run_return(|_, _| ()) {
+        Ok(app) => match app.run_return(ends) {
             0 => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
         },
@@ -82,7 +83,15 @@ pub fn open() -> ExitCode {
     }
 }
 
-fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
+fn ends(app: &AppHandle, event: RunEvent) {
+    if let RunEvent::Exit = event
+        && let Some(background) = app.try_state::<Background>()
+    {
+        background.ends();
+    }
+}
+
+fn set_up(app: &mut App, model: Option<String>) -> Result<(), Box<dyn std::error::Error>> {
     let events = Arc::new(EventStream::default());
     let engine = EngineProcess::new(std::env::current_exe()?, events.clone())?;
     let settings = SettingsFile::in_folder(&app.path().app_config_dir()?);
@@ -92,6 +101,9 @@ fn set_up(app: &mut App) -> Result<(), Box<dyn std::error::Error>> {
     }
     let limit = settings.load().map(|loaded| loaded.settings.download_limit);
     desk.fetcher().limit.set(limit.unwrap_or_default());
+    if let Some(path) = model {
+        events.publish(DesktopEvent::FileOpened { path });
+    }
     app.manage(Background::default());
     app.manage(desk);
     app.manage(events);

@@ -113,10 +113,11 @@ impl App {
         text.as_str().unwrap_or_default().trim().to_owned()
     }
 
-    /// Starts the application once more, as from the menu, and waits for that
-    /// process to end.
-    pub fn start_again(&self) {
+    /// Starts the application once more, as from the menu or by a double-click on a
+    /// model, and waits for that process to end.
+    pub fn start_again(&self, model: Option<&Path>) {
         let mut again = std::process::Command::new(env!("CARGO_BIN_EXE_moestro-desktop"));
+        again.args(model);
         let variables = self.environment.iter().map(|(name, path)| (name, path));
         let again = again.envs(variables).env("DISPLAY", &self.display.display);
         let again = again.env_remove("WAYLAND_DISPLAY").spawn().unwrap();

@@ -13,6 +13,7 @@ use crate::benchmark::Benchmark;
 use crate::cache;
 use crate::cache::Cache;
 use crate::demo;
+use crate::manual::{Completions, Manual};
 use crate::models::Models;
 use crate::profile::Profile;
 use crate::pull::Pull;
@@ -59,6 +60,11 @@ pub enum Verb {
     Replay(Replay),
     /// Write random weights with the dimensions of a real model
     Synthesize(Synthesize),
+    /// Write a script that completes these commands in a shell
+    Completions(Completions),
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 /// Which model, and what it may use.

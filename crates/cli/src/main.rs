@@ -7,6 +7,7 @@ mod demo;
 mod generate;
 mod hub;
 mod logits;
+mod manual;
 mod models;
 mod perplexity;
 mod plan;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         Verb::Profile(a) => profile::run(&a),
         Verb::Replay(a) => replay::run(&a),
         Verb::Synthesize(a) => synthesize::run(&a),
+        Verb::Completions(a) => manual::completions(&a),
+        Verb::Manual(a) => manual::pages(&a),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

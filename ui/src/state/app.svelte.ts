@@ -42,6 +42,8 @@ export class AppState {
   #began = false;
   /** A model was unloaded to leave its memory to others while there is no window. */
   #slept = false;
+  /** A model that was opened from outside before the engine was ready. */
+  #asked: string | null = null;
 
   constructor(api: Api, hub: HubApi, storage: Storage) {
     this.#api = api;
@@ -77,6 +79,7 @@ export class AppState {
   receive(event: DesktopEvent): void {
     if (event.type === 'close_asked') this.closing = true;
     if (event.type === 'window_shown') this.#wake();
+    if (event.type === 'file_opened') this.#open(event.path);
     this.engine.receive(event);
     this.model.receive(event);
     this.memory.receive(event);
@@ -121,6 +124,15 @@ export class AppState {
     this.#slept = false;
   }
 
+  /** A model that was opened outside of the window. */
+  #open(path: string): void {
+    this.page.current = 'chat';
+    const { phase } = this.model;
+    const there = path === this.model.path && (phase === 'loading' || phase === 'loaded');
+    if (!this.#began) this.#asked = path;
+    else if (!there) void this.load(path);
+  }
+
   /** The person's way out after the engine stopped. */
   async loadAgain(): Promise<void> {
     if (this.model.path === null) this.model.path = this.library.first();
@@ -128,6 +140,9 @@ export class AppState {
   }
 
   async #loadFirst(): Promise<void> {
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked !== null) return this.load(asked);
     if (!this.settings.value.load_on_start || this.model.phase !== 'none') return;
     const path = this.library.first();
     if (path !== null) await this.model.load(path);

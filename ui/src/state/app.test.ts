@@ -341,3 +341,24 @@ test('notices are shown once each until they are dismissed', async () => {
   app.engine.dismiss('not understood');
   expect(app.engine.notices).toEqual(['The settings were damaged.']);
 });
+
+test('a model opened from outside is loaded in place of the first, or of the present one', async () => {
+  const ready = api.onStart;
+  api.onStart = () => {
+    api.onStart = ready;
+    api.play({ type: 'file_opened', path: '/given.gguf' });
+    ready();
+  };
+  await begin();
+  const asked = () => api.of('load').map((load) => load.request.model);
+  expect(asked()).toEqual(['/given.gguf']);
+  loaded();
+  app.page.open('memory');
+  api.play({ type: 'file_opened', path: '/given.gguf' });
+  await settle();
+  expect(app.page.current).toBe('chat');
+  expect(asked()).toHaveLength(1);
+  api.play({ type: 'file_opened', path: '/other.gguf' });
+  await settle();
+  expect(asked()).toEqual(['/given.gguf', '/other.gguf']);
+});
