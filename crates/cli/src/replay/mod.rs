@@ -69,10 +69,16 @@ pub enum Kind {
 struct Measurement {
     budget: u64,
     slots: usize,
-    predicted: Option<f64>,
+    predicted: Option<Predicted>,
     measured: f64,
     hit_rate: f64,
     resident: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Predicted {
+    tokens_per_second: f64,
+    hit_rate: f64,
 }
 
 pub fn run(a: &Replay) -> Result<()> {
@@ -154,16 +160,20 @@ fn ram_budget(engine: &Engine) -> u64 {
 }
 
 /// What the curve of the size of now says of a budget.
-fn predicted(engine: &Engine, foretold: &Forecast, settings: &MemorySettings) -> Option<f64> {
+fn predicted(engine: &Engine, foretold: &Forecast, settings: &MemorySettings) -> Option<Predicted> {
     let slots = engine.plan(settings).experts_per_layer;
     let after = foretold.ram.iter().position(|p| p.slots >= slots)?;
     let b = foretold.ram[after];
-    if after == 0 || b.slots == slots {
-        return Some(b.tokens_per_second);
-    }
-    let a = foretold.ram[after - 1];
-    let share = (slots - a.slots) as f64 / (b.slots - a.slots) as f64;
-    Some(a.tokens_per_second + share * (b.tokens_per_second - a.tokens_per_second))
+    let a = foretold.ram[after.saturating_sub(1)];
+    let share = match b.slots - a.slots {
+        0 => 1.0,
+        between => (slots - a.slots) as f64 / between as f64,
+    };
+    let mix = |a: f64, b: f64| a + share * (b - a);
+    Some(Predicted {
+        tokens_per_second: mix(a.tokens_per_second, b.tokens_per_second),
+        hit_rate: mix(a.hit_rate, b.hit_rate),
+    })
 }
 
 /// A timeline that is begun anew when the context is full.
@@ -197,7 +207,7 @@ fn measure(
     decode: &mut Decode,
     a: &Replay,
     budget: u64,
-    predicted: Option<f64>,
+    predicted: Option<Predicted>,
 ) -> Result<Measurement> {
     // Slots fill as they would between two questions.
     while engine.fill_slots()? {}
@@ -219,7 +229,9 @@ fn measure(
 }
 
 fn show(a: &Replay, engine: &Engine, all: &[Measurement], changes: Option<&Changes>) {
-    let error = |m: &Measurement| m.predicted.map(|p| 100.0 * (p / m.measured - 1.0));
+    let speed = |m: &Measurement| m.predicted.map(|p| p.tokens_per_second);
+    let hits = |m: &Measurement| m.predicted.map(|p| 100.0 * p.hit_rate);
+    let error = |m: &Measurement| speed(m).map(|p| 100.0 * (p / m.measured - 1.0));
     let telemetry = engine.experts().telemetry();
     let peak = hardware::peak_bytes();
     if a.json {
@@ -228,7 +240,8 @@ fn show(a: &Replay, engine: &Engine, all: &[Measurement], changes: Option<&Chang
             .map(|m| {
                 json!({
                     "ram_budget": m.budget, "slots": m.slots, "hit_rate": m.hit_rate,
-                    "tokens_per_second": m.measured, "predicted": m.predicted,
+                    "tokens_per_second": m.measured, "predicted": speed(m),
+                    "predicted_hit_rate": m.predicted.map(|p| p.hit_rate),
                     "error_percent": error(m), "resident_bytes": m.resident,
                 })
             })
@@ -243,19 +256,20 @@ fn show(a: &Replay, engine: &Engine, all: &[Measurement], changes: Option<&Chang
         return;
     }
     println!(
-        "{:>12}{:>8}{:>8}{:>12}{:>12}{:>9}{:>12}",
-        "RAM budget", "slots", "hits", "predicted", "tokens/s", "error", "resident"
+        "{:>12}{:>8}{:>11}{:>8}{:>12}{:>12}{:>9}{:>12}",
+        "RAM budget", "slots", "predicted", "hits", "predicted", "tokens/s", "error", "resident"
     );
     for m in all {
         let number = |n: Option<f64>, unit: &str| {
             n.map_or_else(|| "-".to_string(), |n| format!("{n:.1}{unit}"))
         };
         println!(
-            "{:>12}{:>8}{:>7.1}%{:>12}{:>12.1}{:>9}{:>12}",
+            "{:>12}{:>8}{:>11}{:>7.1}%{:>12}{:>12.1}{:>9}{:>12}",
             show_bytes(m.budget),
             m.slots,
+            number(hits(m), "%"),
             100.0 * m.hit_rate,
-            number(m.predicted, ""),
+            number(speed(m), ""),
             m.measured,
             number(error(m), "%"),
             show_bytes(m.resident)
