@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use moestro_engine::protocol::{MemorySettings, SamplingOverrides};
+use moestro_engine::quantize::Quantize;
 use moestro_server::Settings as ApiSettings;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Memory settings of each model, by its path.
     pub memory: BTreeMap<String, MemorySettings>,
+    /// What the weights of a model are quantized to when it is loaded, by its path.
+    pub quantize: BTreeMap<String, Quantize>,
     /// Paths of the models the person opened, newest first.
     pub models: Vec<String>,
     pub last_model: Option<String>,
@@ -61,6 +64,7 @@ impl Default for Settings {
             system_prompt: String::new(),
             threads: None,
             memory: BTreeMap::new(),
+            quantize: BTreeMap::new(),
             models: Vec::new(),
             last_model: None,
             default_model: None,

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use moestro_engine::placement::show_bytes;
-use moestro_engine::quantize::{Store, cache_folder};
+use moestro_engine::quantize::{self, Store};
 
 #[derive(Args)]
 pub struct Cache {
@@ -17,8 +17,7 @@ pub struct Cache {
 
 /// The cache of this person.
 pub fn store() -> Result<Store> {
-    let folder = cache_folder().context("no folder for a cache: set HOME or XDG_CACHE_HOME")?;
-    Ok(Store::new(folder.join("quantized")))
+    Ok(Store::of(quantize::folder())?)
 }
 
 pub fn run(a: &Cache) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use moestro_engine::protocol::{Command, Event, LoadRequest};
-use moestro_engine::{Host, profiles_folder};
+use moestro_engine::{Folders, Host};
 use moestro_server::{Observer, Present, RequestSeen, Settings, start};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -53,13 +53,10 @@ pub fn run(a: &Serve) -> Result<()> {
     if a.model.kernels.is_some() {
         bail!("serve takes the fastest code for the processor; leave --kernels out");
     }
-    if a.model.quantize.is_some() {
-        bail!("serve takes a model as it is; leave --quantize out");
-    }
     let present = Arc::new(Present::default());
     let (sender, events) = channel();
     let seen = present.clone();
-    let host = Host::start(profiles_folder(), move |event| {
+    let host = Host::start(Folders::usual(), move |event| {
         seen.see(&event);
         let _ = sender.send(event);
     });
@@ -112,6 +109,7 @@ fn load(a: &Serve, host: &Host, events: &Receiver<Event>) -> Result<()> {
         model: path.clone(),
         memory: a.model.memory(),
         threads: a.model.threads,
+        quantize: a.model.quantize,
     };
     host.send(Command::Load { id: 1, request });
     let mut progress = progress(&path);

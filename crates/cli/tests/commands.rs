@@ -385,3 +385,33 @@ fn a_synthetic_model_loads_and_is_measured() {
     let said = fail(&["synthesize", "--layers", "1", "--experts", "12", &nowhere]);
     assert!(said.contains("no/such/folder"), "{said}");
 }
+
+/// Packed weights of real row lengths take about as much memory as in their files.
+#[test]
+fn packed_weights_are_as_large_in_memory_as_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for packing in ["bf16", "bnb-nf4", "fp8", "gptq-int4"] {
+        let model = folder.path().join(packing);
+        let name = model.display().to_string();
+        let shape = ["--layers", "1", "--experts", "12", "--vocabulary", "512"];
+        let kind = ["--format", "safetensors", "--packing", packing];
+        succeed(&[&["synthesize"][..], &kind, &shape, &[&name]].concat());
+        let ask = ["generate", "the", "--raw", "--max-tokens", "2", "--model"];
+        succeed(&[&ask[..], &[&name]].concat());
+
+        let shards = std::fs::read_dir(&model)
+            .unwrap()
+            .map(|e| e.unwrap().path());
+        let shards = shards.filter(|p| p.extension().is_some_and(|e| e == "safetensors"));
+        let stored: u64 = shards.map(|p| p.metadata().unwrap().len()).sum();
+        let plan = succeed(&["plan", "--model", &name, "--json"]);
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        let others = ["session_state", "activations", "program", "read_buffers"];
+        let rows = plan["rows"].as_array().unwrap().iter();
+        let weights = rows.filter(|row| !others.iter().any(|other| row["component"] == *other));
+        let kept: u64 = weights.map(|row| row["bytes"].as_u64().unwrap()).sum();
+        let share = kept as f64 / stored as f64;
+        println!("{packing}: {kept} of {stored} bytes, {share:.3}");
+        assert!((0.9..1.1).contains(&share), "{packing}: {share}");
+    }
+}

@@ -44,6 +44,25 @@ pub fn profiles_folder() -> Option<std::path::PathBuf> {
     Some(data_folder()?.join("profiles"))
 }
 
+/// What a host keeps from one start to the next, and where; `None` keeps nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Folders {
+    /// How models route.
+    pub profiles: Option<std::path::PathBuf>,
+    /// Weights that were quantized.
+    pub quantized: Option<std::path::PathBuf>,
+}
+
+impl Folders {
+    /// Those of the person who runs the program.
+    pub fn usual() -> Folders {
+        Folders {
+            profiles: profiles_folder(),
+            quantized: quantize::folder(),
+        }
+    }
+}
+
 /// Where the bandwidths of this machine are remembered.
 pub fn bandwidth_file() -> Option<std::path::PathBuf> {
     Some(data_folder()?.join("bandwidth.json"))

@@ -5,11 +5,11 @@ mod support;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use moestro_engine::Host;
 use moestro_engine::protocol::{
     Command, Event, FailureKind, FinishReason, GenerateRequest, LoadRequest, MemorySettings,
     Message, Prompt, SamplingOverrides,
 };
+use moestro_engine::{Folders, Host};
 use support::fixture;
 
 /// Far longer than anything here takes; only a hang reaches it.
@@ -42,6 +42,7 @@ fn loaded(memory: MemorySettings) -> (Host, Receiver<Event>) {
         model: fixture("gguf/qwen3_next-tiny.gguf"),
         memory,
         threads: Some(2),
+        quantize: None,
     };
     host.send(Command::Load { id: 1, request });
     until(&events, |e| {
@@ -301,6 +302,7 @@ fn a_cut_file_ends_the_answer_and_not_the_engine() {
         model: copy.clone(),
         memory,
         threads: Some(1),
+        quantize: None,
     };
     host.send(Command::Load { id: 2, request });
     until(&events, |e| {
@@ -323,6 +325,7 @@ fn a_cut_file_ends_the_answer_and_not_the_engine() {
             ..MemorySettings::default()
         },
         threads: Some(1),
+        quantize: None,
     };
     host.send(Command::Load { id: 4, request });
     until(&events, |e| {
@@ -383,7 +386,7 @@ fn a_host_ends_in_the_middle_of_an_answer() {
 /// Nobody waits for the answers of an engine that has come to its end by a fault.
 #[test]
 fn a_fault_lets_go_of_those_who_wait() {
-    let host = Host::start(None, |event| {
+    let host = Host::start(Folders::default(), |event| {
         assert!(
             !matches!(event, Event::Unloaded { .. }),
             "a fault on the engine's thread"

@@ -37,6 +37,7 @@ fn host(model: &str, context: usize) -> Answers {
             ..MemorySettings::default()
         },
         threads: Some(2),
+        quantize: None,
     };
     host.send(Command::Load { id: 1, request });
     let answers = Answers { host, events };

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use moestro_engine::protocol::{Command, Event, Failure, FailureKind};
-use moestro_engine::{Host, Remote, profiles_folder};
+use moestro_engine::{Folders, Host, Remote};
 use serde::Serialize;
 
 use crate::model::Present;
@@ -24,7 +24,7 @@ pub fn serve() -> ExitCode {
     let output = Output::new(Mutex::new(std::io::stdout()));
     let present = Arc::new(Present::default());
     let (events, seen) = (output.clone(), present.clone());
-    let host = Host::start(profiles_folder(), move |event| {
+    let host = Host::start(Folders::usual(), move |event| {
         seen.see(&event);
         write_line(&events, &event);
     });

@@ -2,6 +2,7 @@
 import type { ApiSettings } from "./ApiSettings";
 import type { MemorySettings } from "./MemorySettings";
 import type { ModelSpeed } from "./ModelSpeed";
+import type { Quantize } from "./Quantize";
 import type { SamplingOverrides } from "./SamplingOverrides";
 import type { Theme } from "./Theme";
 
@@ -21,6 +22,10 @@ threads: number | null,
  * Memory settings of each model, by its path.
  */
 memory: { [key in string]: MemorySettings }, 
+/**
+ * What the weights of a model are quantized to when it is loaded, by its path.
+ */
+quantize: { [key in string]: Quantize }, 
 /**
  * Paths of the models the person opened, newest first.
  */

@@ -187,6 +187,8 @@ export const hubText = {
     confirm: 'Delete',
     keep: 'Keep',
     makeDefault: 'Load at start',
+    quantize: 'BF16 and FP8 weights',
+    asStored: 'as stored',
     isDefault: 'Loads at start',
     used: (date: string) => `last used ${date}`,
     speed: (measured: number | null, estimate: number | null) => {

@@ -124,6 +124,18 @@ test('nothing is loaded when the person does not want it, or when it is there al
   expect(app.model.path).toBe(demoPath);
 });
 
+test('a model is quantized as was chosen for it, until it is forgotten', async () => {
+  await begin();
+  loaded();
+  app.settings.setQuantize('/m/large', 'q4_k_m');
+  await app.model.load('/m/large');
+  expect(api.last('load').request).toMatchObject({ model: '/m/large', quantize: 'q4_k_m' });
+  await app.model.load('/m/other');
+  expect(api.last('load').request.quantize).toBeNull();
+  app.settings.forget('/m/large');
+  expect(app.settings.value.quantize).toEqual({});
+});
+
 test('an answer streams in and ends with its figures', async () => {
   await begin();
   loaded();

@@ -47,6 +47,7 @@ export class ModelState {
       model: path,
       memory: this.#settings.memoryFor(path),
       threads: this.#settings.value.threads,
+      quantize: this.#settings.quantizeFor(path),
     };
     try {
       await this.#engine.start();

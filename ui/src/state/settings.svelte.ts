@@ -1,6 +1,7 @@
 import type { Api } from '../api';
 import type { MemorySettings } from '../bindings/MemorySettings';
 import type { ModelSpeed } from '../bindings/ModelSpeed';
+import type { Quantize } from '../bindings/Quantize';
 import type { SamplingOverrides } from '../bindings/SamplingOverrides';
 import type { Settings } from '../bindings/Settings';
 import { sentence } from '../sentence';
@@ -39,6 +40,7 @@ export function freshSettings(): Settings {
     system_prompt: '',
     threads: null,
     memory: {},
+    quantize: {},
     models: [],
     last_model: null,
     default_model: null,
@@ -102,6 +104,17 @@ export class SettingsState {
     this.#save.call();
   }
 
+  quantizeFor(path: string): Quantize | null {
+    return this.value.quantize[path] ?? null;
+  }
+
+  /** Takes effect when the model is next loaded. */
+  setQuantize(path: string, format: Quantize | null): void {
+    const others = Object.entries(this.value.quantize).filter(([known]) => known !== path);
+    const quantize = Object.fromEntries(others);
+    this.change({ quantize: format === null ? quantize : { ...quantize, [path]: format } });
+  }
+
   /** How fast a model should be, and was. */
   speed(path: string): ModelSpeed {
     return this.value.speeds[anyRevision(path)] ?? { estimate: null, measured: null };
@@ -122,6 +135,7 @@ export class SettingsState {
   forget(path: string): void {
     const others = Object.entries(this.value.memory).filter(([known]) => known !== path);
     const memory = Object.fromEntries(others);
+    this.setQuantize(path, null);
     const unless = (model: string | null) => (model === path ? null : model);
     const last_model = unless(this.value.last_model);
     const default_model = unless(this.value.default_model);

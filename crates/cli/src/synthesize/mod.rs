@@ -1,8 +1,12 @@
-//! `moestro synthesize`: a GGUF file of random weights with the dimensions of a
-//! real model, for measuring speed and memory without its weights.
+//! `moestro synthesize`: a GGUF file or a Hugging Face folder of random weights with
+//! the dimensions of a real model, for measuring speed and memory without its weights.
 
 mod blocks;
+mod hub;
+mod hub_config;
+mod packing;
 mod recipe;
+mod values;
 mod vocabulary;
 
 use std::fs::File;
@@ -16,6 +20,8 @@ use moestro_engine::placement::show_bytes;
 use moestro_kernels::Format;
 
 use self::blocks::Random;
+use self::packing::Packing;
+use self::values::{Repeated, Values};
 
 #[derive(Args)]
 pub struct Synthesize {
@@ -28,14 +34,29 @@ pub struct Synthesize {
     /// Experts per layer [default: as the model]
     #[arg(long, value_name = "N")]
     pub experts: Option<usize>,
-    /// Weight formats, mixed as llama.cpp mixes them
-    #[arg(long, value_enum, default_value = "q4_k_m")]
-    pub quant: Quant,
+    /// Tokens of the vocabulary [default: as the model]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(512..))]
+    pub vocabulary: Option<u32>,
+    /// What to write: a GGUF file, or a Hugging Face folder
+    #[arg(long, value_enum, default_value = "gguf", value_name = "KIND")]
+    pub format: Kind,
+    /// Weight formats of a GGUF file, mixed as llama.cpp mixes them [default: q4_k_m]
+    #[arg(long, value_enum)]
+    pub quant: Option<Quant>,
+    /// How the matrices of a Hugging Face folder are packed [default: bf16]
+    #[arg(long, value_enum)]
+    pub packing: Option<Packing>,
     /// The same seed gives the same file
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// File to write
+    /// File or folder to write
     pub output: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Gguf,
+    Safetensors,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -104,15 +125,25 @@ fn more_bits(layer: usize, layers: usize) -> bool {
     layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2
 }
 
-/// Bytes of random blocks that a tensor repeats, shifted each time so that no two
-/// experts are equal. Making each weight anew would take minutes per gigabyte.
-const PATTERN: usize = 4 << 20;
-
 pub fn run(a: &Synthesize) -> Result<()> {
     if a.layers == Some(0) || a.experts == Some(0) {
         bail!("a model has at least one layer and one expert");
     }
-    let recipe = recipe::recipe(a.like, a.quant, a.layers, a.experts);
+    if a.format == Kind::Safetensors {
+        if a.quant.is_some() {
+            bail!("--quant is for GGUF files; --packing says how safetensors are stored");
+        }
+        let packing = a.packing.unwrap_or(Packing::BF16);
+        let recipe = recipe::recipe(a, Quant::BF16);
+        let total = hub::write(&a.output, &recipe, packing, a.seed)?;
+        println!("wrote {} ({})", a.output.display(), show_bytes(total));
+        return Ok(());
+    }
+    if a.packing.is_some() {
+        bail!("--packing is for --format safetensors; --quant says what a GGUF file holds");
+    }
+    let quant = a.quant.unwrap_or(Quant::Q4KM);
+    let recipe = recipe::recipe(a, quant);
     let mut metadata = recipe.metadata;
     metadata.extend(vocabulary::metadata(recipe.vocabulary));
     let total: u64 = recipe.tensors.iter().filter_map(GgufTensor::bytes).sum();
@@ -153,50 +184,16 @@ fn write(
         let bytes = tensor
             .bytes()
             .context("the recipe's rows are whole blocks")?;
-        let block = tensor.format.block_bytes();
-        let length = (bytes as usize).min(PATTERN / block * block);
-        let pattern = pattern(&tensor, length, &mut random);
-        let mut left = bytes;
-        while left > 0 {
-            let shift = random.next() as usize % (length / block) * block;
-            let piece = &pattern[shift..];
-            let piece = &piece[..piece.len().min(left as usize)];
-            writer.write(piece).with_context(writing)?;
-            left -= piece.len() as u64;
-        }
+        let values = Values::of(&tensor);
+        let weights = Repeated::new(tensor.format, values, bytes, &mut random);
+        weights.each_piece(bytes, &mut random, &mut |piece| {
+            writer.write(piece).with_context(writing)
+        })?;
         done += bytes;
         show_progress(done, total);
     }
     writer.finish().with_context(writing)?;
     Ok(())
-}
-
-/// Weights with the standard deviation that keeps activations near one; norms
-/// are ones, decays negative.
-fn pattern(tensor: &GgufTensor, length: usize, random: &mut Random) -> Vec<u8> {
-    let name = &tensor.name;
-    let mut bytes = vec![0; length];
-    if name.ends_with("norm.weight") {
-        bytes
-            .chunks_exact_mut(4)
-            .for_each(|b| b.copy_from_slice(&1.0f32.to_le_bytes()));
-        return bytes;
-    }
-    if name.ends_with("ssm_a") {
-        for b in bytes.chunks_exact_mut(4) {
-            b.copy_from_slice(&(-0.05 - 0.3 * random.normal().abs()).to_le_bytes());
-        }
-        return bytes;
-    }
-    let cols = *tensor.shape.last().unwrap_or(&1) as f32;
-    let deviation = match tensor.shape.len() {
-        1 => 0.02,
-        _ if name.ends_with("ssm_conv1d.weight") => 0.3,
-        _ if name.ends_with("token_embd.weight") => 1.0,
-        _ => cols.powf(-0.5),
-    };
-    blocks::fill(tensor.format, deviation, random, &mut bytes);
-    bytes
 }
 
 fn show_progress(done: u64, total: u64) {

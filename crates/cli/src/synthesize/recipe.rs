@@ -3,7 +3,7 @@
 use moestro_checkpoint::{GgufTensor, GgufValue};
 use moestro_kernels::Format;
 
-use super::{Like, Quant};
+use super::{Like, Quant, Synthesize};
 
 /// What a synthetic file will hold.
 pub struct Recipe {
@@ -12,20 +12,36 @@ pub struct Recipe {
     pub vocabulary: usize,
 }
 
-const VOCABULARY: usize = 151_936;
-const HIDDEN: usize = 2048;
+impl Recipe {
+    /// The value of a key of the architecture's own, without its prefix.
+    pub fn value(&self, key: &str) -> Option<&GgufValue> {
+        let own = |name: &str| name.split_once('.').is_some_and(|(_, rest)| rest == key);
+        self.metadata
+            .iter()
+            .find(|(name, _)| own(name))
+            .map(|(_, v)| v)
+    }
 
-/// Qwen3-Next-80B-A3B or Qwen3-30B-A3B, cut to `layers` and `experts`.
-pub fn recipe(like: Like, quant: Quant, layers: Option<usize>, experts: Option<usize>) -> Recipe {
-    let layers = layers.unwrap_or(48);
-    match like {
-        Like::Qwen3Next80b => qwen3_next(quant, layers, experts.unwrap_or(512)),
-        Like::Qwen3_30bA3b => qwen3_moe(quant, layers, experts.unwrap_or(128)),
+    pub fn is_qwen3_next(&self) -> bool {
+        self.value("ssm.conv_kernel").is_some()
     }
 }
 
-fn qwen3_next(quant: Quant, layers: usize, experts: usize) -> Recipe {
-    let mut r = Builder::new(quant, layers);
+const VOCABULARY: usize = 151_936;
+const HIDDEN: usize = 2048;
+
+/// Qwen3-Next-80B-A3B or Qwen3-30B-A3B, cut as `a` says.
+pub fn recipe(a: &Synthesize, quant: Quant) -> Recipe {
+    let vocabulary = a.vocabulary.map_or(VOCABULARY, |n| n as usize);
+    let r = Builder::new(quant, a.layers.unwrap_or(48), vocabulary);
+    match a.like {
+        Like::Qwen3Next80b => qwen3_next(r, a.experts.unwrap_or(512)),
+        Like::Qwen3_30bA3b => qwen3_moe(r, a.experts.unwrap_or(128)),
+    }
+}
+
+fn qwen3_next(mut r: Builder, experts: usize) -> Recipe {
+    let (quant, layers) = (r.quant, r.layers);
     for i in 0..layers {
         r.layer = i;
         r.vector("attn_norm.weight", HIDDEN);
@@ -86,8 +102,8 @@ fn qwen3_next(quant: Quant, layers: usize, experts: usize) -> Recipe {
     r.finish("Synthetic Qwen3-Next", metadata)
 }
 
-fn qwen3_moe(quant: Quant, layers: usize, experts: usize) -> Recipe {
-    let mut r = Builder::new(quant, layers);
+fn qwen3_moe(mut r: Builder, experts: usize) -> Recipe {
+    let layers = r.layers;
     for i in 0..layers {
         r.layer = i;
         r.vector("attn_norm.weight", HIDDEN);
@@ -123,23 +139,25 @@ struct Builder {
     quant: Quant,
     layers: usize,
     layer: usize,
+    vocabulary: usize,
     tensors: Vec<GgufTensor>,
 }
 
 impl Builder {
-    fn new(quant: Quant, layers: usize) -> Builder {
+    fn new(quant: Quant, layers: usize, vocabulary: usize) -> Builder {
         let mut r = Builder {
             quant,
             layers,
             layer: 0,
+            vocabulary,
             tensors: Vec::new(),
         };
         r.push(
             "token_embd.weight".into(),
             quant.mixer(),
-            &[VOCABULARY, HIDDEN],
+            &[vocabulary, HIDDEN],
         );
-        r.push("output.weight".into(), quant.head(), &[VOCABULARY, HIDDEN]);
+        r.push("output.weight".into(), quant.head(), &[vocabulary, HIDDEN]);
         r.push("output_norm.weight".into(), Format::F32, &[HIDDEN]);
         r
     }
@@ -195,7 +213,7 @@ impl Builder {
         Recipe {
             metadata,
             tensors: self.tensors,
-            vocabulary: VOCABULARY,
+            vocabulary: self.vocabulary,
         }
     }
 }

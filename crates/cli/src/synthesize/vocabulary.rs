@@ -2,22 +2,67 @@
 //! few merges, fillers and the ChatML markers.
 
 use moestro_checkpoint::GgufValue;
+use serde_json::{Map, Value, json};
 
 const MERGES: [&str; 6] = ["h e", "t h", "i n", "a n", "e r", "o n"];
 const MARKERS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n\
     {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-/// Metadata of a tokenizer with `size` tokens.
-pub fn metadata(size: usize) -> Vec<(&'static str, GgufValue)> {
+/// Words of Qwen2's tokenizer, which splits text by this before it merges bytes.
+const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// `size` tokens, and how many of them are made of bytes.
+fn tokens(size: usize) -> (Vec<String>, usize) {
     let mut tokens: Vec<String> = byte_characters().map(String::from).collect();
     tokens.extend(MERGES.iter().map(|m| m.replace(' ', "")));
-    let fillers = size - tokens.len() - MARKERS.len();
-    let mut types = vec![1; tokens.len()];
+    let usual = tokens.len();
+    let fillers = size - usual - MARKERS.len();
     tokens.extend((0..fillers).map(|i| format!("[filler {i}]")));
-    types.resize(tokens.len(), 5);
     tokens.extend(MARKERS.map(String::from));
-    types.resize(tokens.len(), 3);
+    (tokens, usual)
+}
+
+/// tokenizer.json and tokenizer_config.json of a tokenizer with `size` tokens.
+pub fn hub(size: usize) -> (Value, Value) {
+    let (tokens, _) = tokens(size);
+    let first_marker = size - MARKERS.len();
+    let ids = tokens[..first_marker].iter().zip(0..);
+    let vocabulary: Map<String, Value> = ids.map(|(t, id)| (t.clone(), id.into())).collect();
+    let marker = |(i, content): (usize, &&str)| {
+        json!({
+            "id": first_marker + i, "content": content, "special": true, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false,
+        })
+    };
+    let added: Vec<Value> = MARKERS.iter().enumerate().map(marker).collect();
+    let bytes = json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false,
+    });
+    let split = json!({
+        "type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": false,
+    });
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, bytes]},
+        "post_processor": bytes,
+        "decoder": bytes,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": MERGES},
+    });
+    let settings = json!({
+        "tokenizer_class": "Qwen2Tokenizer", "chat_template": TEMPLATE,
+        "eos_token": MARKERS[2], "pad_token": MARKERS[0], "add_bos_token": false,
+    });
+    (tokenizer, settings)
+}
+
+/// Metadata of the same in a GGUF file.
+pub fn metadata(size: usize) -> Vec<(&'static str, GgufValue)> {
+    let (tokens, usual) = tokens(size);
+    let mut types = vec![1; usual];
+    types.resize(size - MARKERS.len(), 5);
+    types.resize(size, 3);
     let end = (size - 1) as u32;
     vec![
         ("tokenizer.ggml.model", GgufValue::String("gpt2".into())),

@@ -7,12 +7,12 @@ mod run;
 mod snapshot;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::Folders;
 use crate::cancel::Cancel;
 use crate::protocol::{Command, Event};
 use prepare::Ready;
@@ -58,8 +58,7 @@ pub struct Remote {
 
 impl Host {
     /// Starts the thread. `events` is called on it, in order, and should not block.
-    /// Routing is remembered in the folder `profiles`, if one is given.
-    pub fn start(profiles: Option<PathBuf>, events: impl FnMut(Event) + Send + 'static) -> Host {
+    pub fn start(folders: Folders, events: impl FnMut(Event) + Send + 'static) -> Host {
         let (orders, inbox) = channel();
         let pending = Pending::default();
         let remote = Remote {
@@ -73,7 +72,7 @@ impl Host {
                 let end = End {
                     pending: pending.clone(),
                 };
-                run::run(inbox, orders, pending, profiles, Box::new(events));
+                run::run(inbox, orders, pending, folders, Box::new(events));
                 drop(end);
             })
             .expect("the system can start a thread");
@@ -86,7 +85,7 @@ impl Host {
     /// A host that remembers nothing and whose events are read from a channel.
     pub fn with_channel() -> (Host, Receiver<Event>) {
         let (sender, events) = channel();
-        let host = Host::start(None, move |event| {
+        let host = Host::start(Folders::default(), move |event| {
             // Nobody listening is no reason to stop working.
             let _ = sender.send(event);
         });

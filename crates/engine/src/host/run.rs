@@ -1,12 +1,13 @@
 //! The loop of the engine's thread.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::meter::Meter;
 use super::prepare::{Preparation, Ready};
 use super::{Order, Pending, lock, snapshot};
+use crate::Folders;
 use crate::cancel::Cancel;
 use crate::engine::{Engine, LoadOptions, inspect};
 use crate::error::{EngineError, Result};
@@ -18,6 +19,7 @@ use crate::protocol::{
     Command, Event, FinishReason, Forecast, GenerateRequest, GenerationStats, LoadRequest,
     MemorySettings, MemorySnapshot, Placement, Totals,
 };
+use crate::quantize::Store;
 use crate::schedule::Schedule;
 
 /// Highest rate of snapshots per second.
@@ -38,8 +40,7 @@ struct Runner {
     watch: Option<(Duration, Instant)>,
     /// The latest forecast and when it was made.
     forecast: Option<(Instant, Option<Forecast>)>,
-    /// Folder of the profiles of routing.
-    profiles: Option<PathBuf>,
+    folders: Folders,
     ended: bool,
 }
 
@@ -54,7 +55,7 @@ pub fn run(
     inbox: Receiver<Order>,
     orders: Sender<Order>,
     pending: Pending,
-    profiles: Option<PathBuf>,
+    folders: Folders,
     events: Box<dyn FnMut(Event)>,
 ) {
     let mut runner = Runner {
@@ -67,7 +68,7 @@ pub fn run(
         started: Instant::now(),
         watch: None,
         forecast: None,
-        profiles,
+        folders,
         ended: false,
     };
     let version = env!("CARGO_PKG_VERSION").to_string();
@@ -204,13 +205,17 @@ impl Runner {
         self.forecast = None;
         self.meter.clear();
         let cancel = self.cancel_of(id);
+        let quantize = match request.quantize {
+            None => None,
+            Some(target) => Some((target, Store::of(self.folders.quantized.clone())?)),
+        };
         let options = LoadOptions {
             memory: request.memory.clone(),
             threads: request.threads,
             precision: Precision::default(),
-            profiles: self.profiles.clone(),
+            profiles: self.folders.profiles.clone(),
             kernels: None,
-            quantize: None,
+            quantize,
         };
         let events = &mut self.events;
         let mut last: Option<Instant> = None;

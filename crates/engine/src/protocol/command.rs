@@ -7,6 +7,8 @@ use moestro_text::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::quantize::Quantize;
+
 /// One request to a running engine. `id` is chosen by the caller and returned in
 /// every event that answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,10 @@ pub struct LoadRequest {
     /// Worker threads; `None` uses the physical cores.
     #[serde(default)]
     pub threads: Option<usize>,
+    /// What to quantize BF16, F16, F32 or FP8 weights to, once; the result is kept for
+    /// the next time.
+    #[serde(default)]
+    pub quantize: Option<Quantize>,
 }
 
 /// What the person allows the engine to use. `None` lets the engine choose.

@@ -34,19 +34,28 @@ pub struct Place {
     pub weights: PathBuf,
 }
 
-/// `moestro` in the person's cache directory (XDG Base Directory Specification
-/// 0.8). `None` without one.
-pub fn cache_folder() -> Option<PathBuf> {
+/// Where a person's quantized weights are: in `moestro` in their cache directory (XDG
+/// Base Directory Specification 0.8). `None` without one.
+pub fn folder() -> Option<PathBuf> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let cache = named
         .and_then(absolute)
         .or_else(|| Some(home?.join(".cache")));
-    absolute(cache?.join("moestro"))
+    absolute(cache?.join("moestro/quantized"))
 }
 
 impl Store {
+    /// The store in a [`folder`].
+    ///
+    /// Errors: there is none.
+    pub fn of(folder: Option<PathBuf>) -> Result<Store> {
+        let missing =
+            || EngineError::Cache("no folder for a cache: set HOME or XDG_CACHE_HOME".into());
+        folder.map(Store::new).ok_or_else(missing)
+    }
+
     /// The folder may not exist yet.
     pub fn new(folder: PathBuf) -> Store {
         Store { folder }

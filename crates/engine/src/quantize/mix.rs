@@ -2,16 +2,22 @@
 
 use moestro_checkpoint::TensorInfo;
 use moestro_kernels::Format;
+use serde::{Deserialize, Serialize};
 
 use crate::blueprint::Blueprint;
 
 /// Formats that a model can be quantized to, mixed as llama.cpp mixes those of these
 /// names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub enum Quantize {
+    #[serde(rename = "q4_k_m")]
     Q4KM,
+    #[serde(rename = "q5_k_m")]
     Q5KM,
+    #[serde(rename = "q6_k")]
     Q6K,
+    #[serde(rename = "q8_0")]
     Q8_0,
 }
 

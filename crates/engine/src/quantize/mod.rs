@@ -8,7 +8,7 @@ mod mix;
 
 use moestro_checkpoint::Checkpoint;
 
-pub use self::cache::{Cached, Store, cache_folder};
+pub use self::cache::{Cached, Store, folder};
 pub use self::mix::Quantize;
 
 use crate::architectures;

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 
 use moestro_engine::protocol::{Command, Event, LoadRequest, MemorySettings};
-use moestro_engine::{Host, Remote};
+use moestro_engine::{Folders, Host, Remote};
 use moestro_server::{Observer, Present, Running, Settings, start};
 
 /// How long tests of endurance run: shortly, or with `MOESTRO_LONG_TESTS` as long as
@@ -52,7 +52,7 @@ fn engine(request: LoadRequest) -> (Host, Arc<Present>) {
     let present = Arc::new(Present::default());
     let (sender, events) = channel();
     let seen = present.clone();
-    let host = Host::start(None, move |event| {
+    let host = Host::start(Folders::default(), move |event| {
         seen.see(&event);
         let _ = sender.send(event);
     });
