@@ -64,6 +64,7 @@ test('at the start the demo model is loaded, with the settings for it', async ()
       context: null,
     },
     threads: 2,
+    quantize: null,
   });
   expect(app.model.phase).toBe('loading');
   api.tell({ type: 'load_progress', id: api.last('load').id, stage: 'weights', done: 5, total: 10 });
