@@ -1,7 +1,8 @@
 //! Speed of the kernels that decide tokens per second, beside the memory read
 //! bandwidth measured in the same run.
 //!
-//! `cargo bench -p moestro-kernels [-- THREADS] [KERNEL ...]`. Weights are spread over more
+//! `cargo bench -p moestro-kernels [-- THREADS] [CODE ...] [KERNEL ...]`, where CODE is
+//! `portable`, `AVX2`, `AVX-512 (256 bits)` or `AVX-512`. Weights are spread over more
 //! memory than the caches hold, as they are in a model. Figures are medians (of single
 //! products: the best of hundreds, which other work on the machine disturbs least) by
 //! the clock and, in brackets, by the processor time of the calling thread: on a
@@ -18,18 +19,20 @@ const WEIGHT_BYTES: usize = 256 << 20;
 
 fn main() {
     let threads: Option<usize> = std::env::args().find_map(|a| a.parse().ok());
-    let wanted = |name: &str| {
-        let names: Vec<String> = std::env::args()
-            .skip(1)
-            .filter(|a| a.starts_with(char::is_alphabetic))
-            .collect();
-        names.is_empty() || names.iter().any(|n| n == name)
-    };
+    let (codes, names): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .filter(|a| a.starts_with(char::is_alphabetic))
+        .partition(|a| Isa::ALL.iter().any(|isa| isa.to_string() == *a));
+    let among = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    let wanted = |name: &str| among(&names, name);
     let available = std::thread::available_parallelism().map_or(1, |n| n.get());
     let counts = threads.map_or(vec![1, available], |n| vec![n]);
     let data = random_bytes(WEIGHT_BYTES);
     for threads in counts {
         for isa in Isa::ALL {
+            if !among(&codes, &isa.to_string()) {
+                continue;
+            }
             let Some(c) = Compute::with_isa(threads, isa) else {
                 continue;
             };
