@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("moestro-kernels", &[]),
     ("moestro-text", &[]),
     ("moestro-residency", &[]),
+    ("moestro-chats", &[]),
     ("moestro-checkpoint", &["moestro-kernels"]),
     ("moestro-hub", &["moestro-checkpoint"]),
     (
@@ -40,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "moestro-desktop",
         &[
+            "moestro-chats",
             "moestro-server",
             "moestro-engine",
             "moestro-hub",
@@ -63,6 +65,9 @@ const HTTP_LIBRARIES: &[(&str, &str)] = &[
     ("hyper", "moestro-server"),
     ("hyper-util", "moestro-server"),
 ];
+
+/// The one crate that may keep a database.
+const DATABASE: (&str, &str) = ("rusqlite", "moestro-chats");
 
 /// Files outside `crates/kernels` that may contain `unsafe`.
 const UNSAFE_ALLOWED: &[&str] = &[
@@ -217,6 +222,18 @@ fn only_the_hub_fetches_and_only_the_server_serves() {
                 package.name
             );
         }
+    }
+}
+
+#[test]
+fn only_the_chats_are_in_a_database() {
+    let (library, owner) = DATABASE;
+    for package in packages() {
+        assert!(
+            package.name == owner || !package.dependencies.contains(library),
+            "{} must not depend on {library}",
+            package.name
+        );
     }
 }
 
