@@ -5,7 +5,7 @@ use moestro_checkpoint::CheckpointError;
 use moestro_text::TextError;
 use thiserror::Error;
 
-use crate::protocol::{Failure, FailureKind};
+use crate::protocol::{Event, Failure, FailureKind};
 
 #[derive(Debug, Error)]
 pub enum EngineError {
@@ -73,6 +73,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// The last event of the command that it ended.
+    pub fn event(&self, id: u64) -> Event {
+        Event::Failed {
+            id: Some(id),
+            failure: self.failure(),
+        }
+    }
+
     /// The message for the other side of the protocol.
     pub fn failure(&self) -> Failure {
         let kind = match self {

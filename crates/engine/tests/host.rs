@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moestro_engine::protocol::{
     Command, Event, FailureKind, FinishReason, GenerateRequest, LoadRequest, MemorySettings,
-    Message, Prompt, SamplingOverrides,
+    Message, Prompt, SamplingOverrides, TemplateArguments,
 };
 use moestro_engine::{Folders, Host};
 use support::fixture;
@@ -98,6 +98,89 @@ fn an_answer_comes_token_by_token_with_figures() {
     assert!(stats.prompt_tokens > 5 && stats.reused_tokens == 0);
     assert!(stats.decode_tokens_per_second > 0.0 && stats.first_token_ms > 0.0);
     assert!((0.0..=1.0).contains(&stats.hit_rate));
+}
+
+/// Tokens of each of these prompts.
+fn counted(host: &Host, events: &Receiver<Event>, prompts: Vec<Prompt>) -> Vec<usize> {
+    host.send(Command::Count { id: 77, prompts });
+    until(events, |e| match e {
+        Event::Counted { id: 77, tokens } => Some(tokens.clone()),
+        _ => None,
+    })
+}
+
+fn continued(answer: &str, continue_answer: bool) -> Prompt {
+    Prompt::Chat {
+        messages: vec![
+            Message::new("user", "What is 2+2?"),
+            Message::new("assistant", answer),
+        ],
+        template: TemplateArguments {
+            continue_answer,
+            ..TemplateArguments::default()
+        },
+    }
+}
+
+#[test]
+fn prompts_are_counted_as_they_are_read() {
+    let (host, events) = loaded(MemorySettings::default());
+    let question = || Prompt::chat(vec![Message::new("user", "What is 2+2?")]);
+    let raw = |text: &str| Prompt::Raw { text: text.into() };
+    let tokens = counted(
+        &host,
+        &events,
+        vec![question(), raw(""), raw("What is 2+2?")],
+    );
+    assert!(tokens[1] == 0 && tokens[0] > tokens[2], "{tokens:?}");
+    host.send(Command::Generate {
+        id: 2,
+        request: long_answer(1),
+    });
+    let read = until(&events, |e| match e {
+        Event::Finished { id: 2, stats, .. } => Some(stats.prompt_tokens),
+        _ => None,
+    });
+    assert_eq!(tokens[0], read);
+}
+
+/// An answer that goes on is the prompt with the text so far, and no end of a turn.
+#[test]
+fn an_answer_goes_on_where_it_ended() {
+    let (host, events) = loaded(MemorySettings::default());
+    let question = Prompt::chat(vec![Message::new("user", "What is 2+2?")]);
+    let begun = "The answer is";
+    let prompts = vec![
+        question,
+        Prompt::Raw { text: begun.into() },
+        continued(begun, true),
+        continued(begun, false),
+    ];
+    let tokens = counted(&host, &events, prompts);
+    assert_eq!(tokens[2], tokens[0] + tokens[1]);
+    assert!(
+        tokens[3] > tokens[2],
+        "a whole turn ends, and another opens"
+    );
+    host.send(Command::Generate {
+        id: 2,
+        request: GenerateRequest {
+            prompt: continued(begun, true),
+            ..long_answer(4)
+        },
+    });
+    assert_eq!(finish(&events, 2), (FinishReason::MaxTokens, 4));
+}
+
+#[test]
+fn without_a_model_nothing_is_counted() {
+    let (host, events) = Host::with_channel();
+    host.send(Command::Count {
+        id: 5,
+        prompts: vec![],
+    });
+    assert!(matches!(next(&events), Event::Ready { .. }));
+    assert!(matches!(next(&events), Event::Failed { id: Some(5), .. }));
 }
 
 #[test]

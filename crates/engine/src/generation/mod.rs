@@ -19,6 +19,7 @@ use crate::protocol::{
 use crate::session::Session;
 use crate::text_assets::TextAssets;
 use form::Held;
+pub use prompt::tokenize;
 
 /// Most alternatives that are told with each token.
 const MOST_LIKELIEST: usize = 20;

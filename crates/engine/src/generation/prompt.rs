@@ -43,14 +43,29 @@ pub fn tokenize(text: &TextAssets, prompt: &Prompt) -> Result<(Vec<u32>, &'stati
             if messages.is_empty() {
                 return Ok((Vec::new(), ""));
             }
+            let (messages, begun) = match (template.continue_answer, messages.split_last()) {
+                (true, Some((last, before))) if last.role == "assistant" => {
+                    (before, last.content.as_str())
+                }
+                _ => (messages.as_slice(), ""),
+            };
             let options = TemplateOptions {
                 add_generation_prompt: true,
                 tools: template.tools.clone(),
                 enable_thinking: template.enable_thinking,
                 extra: template.variables.clone(),
             };
-            let written = text.template.render(messages, &options)?;
-            let thinks = written.trim_end().ends_with(THOUGHTS.trim_end());
+            let mut written = text.template.render(messages, &options)?;
+            let mark = THOUGHTS.trim_end();
+            let thinks = written.trim_end().ends_with(mark);
+            if !begun.is_empty() {
+                // The answer has opened its thoughts itself, as they were shown.
+                if thinks && begun.starts_with(mark) {
+                    written.truncate(written.trim_end().len() - mark.len());
+                }
+                written.push_str(begun);
+                return Ok((text.tokenizer.encode(&written)?, ""));
+            }
             (written, if thinks { THOUGHTS } else { "" })
         }
     };

@@ -32,11 +32,12 @@ struct Waiting {
 }
 
 /// What reaches the engine's thread.
-#[expect(clippy::large_enum_variant, reason = "nearly all are commands")]
 enum Order {
     Command(Command),
     /// An answer that can begin.
     Ready(Box<Ready>),
+    /// What answers this command, worked out beside the engine.
+    Counted(u64, Event),
 }
 
 /// Numbers of commands with a listener; those who choose their own stay below.

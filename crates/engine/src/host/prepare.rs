@@ -8,15 +8,22 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Order;
 use crate::error::{EngineError, Result};
-use crate::generation::Generation;
-use crate::protocol::{GenerateRequest, Prompt};
+use crate::generation::{Generation, tokenize};
+use crate::protocol::{Event, GenerateRequest, Prompt};
 use crate::text_assets::TextAssets;
 
 /// Bytes of a prompt that are tokens at once.
 const SHORT: usize = 64 << 10;
 
+#[expect(clippy::large_enum_variant, reason = "each is sent once")]
+enum Job {
+    Answer(Answer),
+    /// Count the tokens of these prompts for the command of this id.
+    Count(u64, Arc<TextAssets>, Vec<Prompt>),
+}
+
 /// An answer to prepare.
-struct Job {
+struct Answer {
     /// Given back with what came of it.
     number: u64,
     text: Arc<TextAssets>,
@@ -66,15 +73,22 @@ impl Preparation {
         };
         self.jobs += 1;
         let number = self.jobs;
-        let job = Job {
+        let job = Job::Answer(Answer {
             number,
             text,
             request,
-        };
-        let gone = |_| EngineError::Request("the threads for prompts have ended".into());
+        });
         thread.send(job).map_err(gone)?;
         self.under_way.insert(number, id);
         Ok(())
+    }
+
+    /// Has the tokens of prompts counted.
+    ///
+    /// Errors: the thread is gone.
+    pub fn count(&self, id: u64, text: Arc<TextAssets>, prompts: Vec<Prompt>) -> Result<()> {
+        // Answers go first: a count can wait.
+        self.long.send(Job::Count(id, text, prompts)).map_err(gone)
     }
 
     /// Whose answer this is, unless it was ended meanwhile, with its model.
@@ -93,6 +107,10 @@ impl Preparation {
     }
 }
 
+fn gone<T>(_: T) -> EngineError {
+    EngineError::Request("the threads for prompts have ended".into())
+}
+
 fn start(name: &str, orders: Sender<Order>) -> Sender<Job> {
     let (sender, jobs) = channel();
     std::thread::Builder::new()
@@ -104,19 +122,29 @@ fn start(name: &str, orders: Sender<Order>) -> Sender<Job> {
 
 fn prepare(jobs: &Receiver<Job>, orders: &Sender<Order>) {
     while let Ok(job) = jobs.recv() {
-        let work = || Generation::prepare(&job.text, &job.request);
-        // A fault of one answer is not the end of all.
-        let done = catch_unwind(AssertUnwindSafe(work));
-        let fault = || EngineError::Request("the prompt could not be prepared".into());
-        let ready = Ready {
-            number: job.number,
-            client: job.request.client,
-            generation: done.unwrap_or_else(|_| Err(fault())),
+        let order = match job {
+            Job::Answer(job) => Order::Ready(Box::new(Ready {
+                number: job.number,
+                generation: survive(|| Generation::prepare(&job.text, &job.request)),
+                client: job.request.client,
+            })),
+            Job::Count(id, text, prompts) => {
+                let count = |prompt| tokenize(&text, prompt).map(|(tokens, _)| tokens.len());
+                let counted = survive(|| prompts.iter().map(count).collect());
+                let event = |tokens| Event::Counted { id, tokens };
+                Order::Counted(id, counted.map_or_else(|error| error.event(id), event))
+            }
         };
-        if orders.send(Order::Ready(Box::new(ready))).is_err() {
+        if orders.send(order).is_err() {
             return;
         }
     }
+}
+
+/// A fault of one prompt is not the end of all.
+fn survive<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let fault = || EngineError::Request("the prompt could not be prepared".into());
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(fault()))
 }
 
 fn takes_long(request: &GenerateRequest) -> bool {

@@ -17,7 +17,7 @@ use crate::placement::place;
 use crate::precision::Precision;
 use crate::protocol::{
     Command, Event, FinishReason, Forecast, GenerateRequest, GenerationStats, LoadRequest,
-    MemorySettings, MemorySnapshot, Placement, Totals,
+    MemorySettings, MemorySnapshot, Placement, Prompt, Totals,
 };
 use crate::quantize::Store;
 use crate::schedule::Schedule;
@@ -80,6 +80,7 @@ pub fn run(
         match order {
             Order::Command(command) => runner.obey(command),
             Order::Ready(ready) => runner.begin(*ready),
+            Order::Counted(id, event) => runner.end(id, event),
         }
     }
 }
@@ -99,6 +100,12 @@ impl Runner {
             }
             None => (self.events)(event),
         }
+    }
+
+    /// The last event of a command.
+    fn end(&mut self, id: u64, event: Event) {
+        self.emit(event);
+        lock(&self.pending).remove(&id);
     }
 
     /// The next command; until it comes answers are written, or else slots filled.
@@ -142,6 +149,7 @@ impl Runner {
             | Command::Generate { id, .. }
             | Command::Configure { id, .. }
             | Command::Plan { id, .. }
+            | Command::Count { id, .. }
             | Command::Look { id }
             | Command::Cancel { id } => *id,
             Command::Watch { .. } | Command::Shutdown => 0,
@@ -154,7 +162,7 @@ impl Runner {
         if ends_answers {
             self.end_answers();
         }
-        let goes_on = matches!(command, Command::Generate { .. });
+        let goes_on = matches!(command, Command::Generate { .. } | Command::Count { .. });
         let done = match command {
             Command::Load { request, .. } => self.load(id, &request),
             Command::Unload { .. } => {
@@ -164,6 +172,7 @@ impl Runner {
                 Ok(())
             }
             Command::Generate { request, .. } => self.generate(id, request),
+            Command::Count { prompts, .. } => self.count(id, prompts),
             Command::Configure { memory, .. } => self.configure(id, &memory),
             Command::Plan { model, memory, .. } => self
                 .plan(model.as_deref(), &memory)
@@ -181,10 +190,7 @@ impl Runner {
         };
         let failed = done.is_err();
         if let Err(error) = done {
-            self.emit(Event::Failed {
-                id: Some(id),
-                failure: error.failure(),
-            });
+            self.emit(error.event(id));
         }
         if failed || !goes_on {
             lock(&self.pending).remove(&id);
@@ -294,6 +300,13 @@ impl Runner {
         self.preparation.begin(id, text, request)
     }
 
+    /// Has tokens counted; they come back as [`Order::Counted`].
+    fn count(&self, id: u64, prompts: Vec<Prompt>) -> Result<()> {
+        let loaded = self.loaded.as_ref().ok_or_else(not_loaded)?;
+        self.preparation
+            .count(id, loaded.engine.text.clone(), prompts)
+    }
+
     /// Puts an answer into the queue.
     fn begin(&mut self, ready: Ready) {
         let Some(id) = self.preparation.whose(&ready) else {
@@ -324,8 +337,7 @@ impl Runner {
         self.with_schedule(|schedule, engine, progress| schedule.cancel_all(engine, progress));
         for id in self.preparation.end_all() {
             let (reason, stats) = (FinishReason::Cancelled, GenerationStats::default());
-            self.emit(Event::Finished { id, reason, stats });
-            lock(&self.pending).remove(&id);
+            self.end(id, Event::Finished { id, reason, stats });
         }
     }
 
@@ -394,19 +406,12 @@ impl Runner {
                         logprobs: None,
                     });
                 }
-                self.emit(Event::Finished { id, reason, stats });
-                lock(&self.pending).remove(&id);
+                self.end(id, Event::Finished { id, reason, stats });
                 if !self.is_busy() {
                     self.save_profile();
                 }
             }
-            Err(error) => {
-                self.emit(Event::Failed {
-                    id: Some(id),
-                    failure: error.failure(),
-                });
-                lock(&self.pending).remove(&id);
-            }
+            Err(error) => self.end(id, error.event(id)),
         }
     }
 

@@ -37,6 +37,8 @@ pub enum Command {
         model: Option<PathBuf>,
         memory: MemorySettings,
     },
+    /// Counts the tokens of prompts without answering them. Answered by `Counted`.
+    Count { id: u64, prompts: Vec<Prompt> },
     /// Answered by `Looked`.
     #[cfg_attr(feature = "typescript", ts(skip))]
     Look { id: u64 },
@@ -211,6 +213,9 @@ pub struct TemplateArguments {
     pub tools: Option<Value>,
     /// For models that can think before answering; `None` leaves it to the template.
     pub enable_thinking: Option<bool>,
+    /// The last message is the beginning of the answer, to be gone on with.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub continue_answer: bool,
     /// Further variables of a template.
     pub variables: Map<String, Value>,
 }

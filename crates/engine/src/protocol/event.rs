@@ -64,6 +64,11 @@ pub enum Event {
         id: u64,
         placement: Placement,
     },
+    /// Tokens of each prompt, in their order.
+    Counted {
+        id: u64,
+        tokens: Vec<usize>,
+    },
     Snapshot {
         snapshot: Box<MemorySnapshot>,
     },
@@ -91,6 +96,7 @@ impl Event {
             | Event::Token { id, .. }
             | Event::Finished { id, .. }
             | Event::Configured { id, .. }
+            | Event::Counted { id, .. }
             | Event::Looked { id, .. }
             | Event::Planned { id, .. } => Some(*id),
             Event::Failed { id, .. } => *id,

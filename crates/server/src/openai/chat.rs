@@ -115,6 +115,7 @@ impl Chat {
             template: TemplateArguments {
                 tools: self.tools.definitions.clone(),
                 enable_thinking: thinking.and_then(|v| v.as_bool()),
+                continue_answer: false,
                 variables,
             },
         }
