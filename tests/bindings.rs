@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use moestro_chats::{Chat, Hit, Imported};
 use moestro_desktop::background::CloseChoice;
+use moestro_desktop::chats::answers::{AnswerRequest, Answering};
+use moestro_desktop::chats::commands::{ChatChange, ExportForm};
 use moestro_desktop::events::DesktopEvent;
 use moestro_desktop::hub::downloads::DownloadList;
 use moestro_desktop::hub::find::{RepositoryView, SearchResult};
@@ -57,6 +60,13 @@ fn generate(folder: &Path) {
     Checked::export_all(&config).unwrap();
     Verdict::export_all(&config).unwrap();
     ApiCommand::export_all(&config).unwrap();
+    Chat::export_all(&config).unwrap();
+    Hit::export_all(&config).unwrap();
+    Imported::export_all(&config).unwrap();
+    AnswerRequest::export_all(&config).unwrap();
+    Answering::export_all(&config).unwrap();
+    ChatChange::export_all(&config).unwrap();
+    ExportForm::export_all(&config).unwrap();
 }
 
 fn read(folder: &Path) -> BTreeMap<String, String> {

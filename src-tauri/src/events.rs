@@ -1,7 +1,7 @@
 //! The one stream from the shell to the window, with a replay of the present
 //! state for a page that comes late or was reloaded.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use moestro_engine::protocol::Event;
 use moestro_server::ApiEvent;
@@ -43,10 +43,14 @@ pub enum DesktopEvent {
 /// Takes the events of one subscriber; false if it is gone.
 pub type Sink = Box<dyn Fn(DesktopEvent) -> bool + Send>;
 
+/// Sees every event, and must not take long.
+pub type Witness = Box<dyn Fn(&DesktopEvent) + Send + Sync>;
+
 /// Delivers events to at most one subscriber, the newest.
 #[derive(Default)]
 pub struct EventStream {
     state: Mutex<State>,
+    witness: OnceLock<Witness>,
 }
 
 #[derive(Default)]
@@ -98,6 +102,9 @@ impl EventStream {
     pub fn publish(&self, event: DesktopEvent) {
         let mut state = self.state();
         state.remember(&event);
+        if let Some(witness) = self.witness.get() {
+            witness(&event);
+        }
         let delivered = state.sink.as_ref().is_some_and(|sink| sink(event.clone()));
         if delivered {
             return;
@@ -110,6 +117,11 @@ impl EventStream {
         if lasts && state.waiting.len() < MAX_WAITING {
             state.waiting.push(event);
         }
+    }
+
+    /// Lets somebody see every event from now on, window or not. Only the first is let.
+    pub fn set_witness(&self, witness: Witness) {
+        let _ = self.witness.set(witness);
     }
 
     /// Tells the person about a fault that stops nothing.

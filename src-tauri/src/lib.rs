@@ -2,6 +2,7 @@
 //! typed commands and the one event stream between them. Knows nothing of tensors.
 
 pub mod background;
+pub mod chats;
 pub mod commands;
 pub mod engine_process;
 pub mod events;

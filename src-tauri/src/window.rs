@@ -7,6 +7,8 @@ use tauri::plugin::TauriPlugin;
 use tauri::{App, AppHandle, Manager, RunEvent, WindowEvent, Wry};
 
 use crate::background::{self, Background};
+use crate::chats::recorder::Recorder;
+use crate::chats::{Chats, answers, commands as chat_commands};
 use crate::commands::{self, DemoModel};
 use crate::engine_process::EngineProcess;
 use crate::events::{DesktopEvent, EventStream};
@@ -50,6 +52,17 @@ pub fn open(model: Option<String>) -> ExitCode {
             commands::choose_model,
             commands::forget_model,
             commands::add_models_folder,
+            answers::chat_answer,
+            chat_commands::chat_list,
+            chat_commands::chat_open,
+            chat_commands::chat_new,
+            chat_commands::chat_branch,
+            chat_commands::chat_change,
+            chat_commands::chat_search,
+            chat_commands::chat_foreign_changes,
+            chat_commands::chat_export,
+            chat_commands::chat_import,
+            chat_commands::chat_import_text,
             find::hub_catalog,
             find::hub_search,
             find::hub_repository,
@@ -95,6 +108,15 @@ fn set_up(app: &mut App, model: Option<String>) -> Result<(), Box<dyn std::error
     let events = Arc::new(EventStream::default());
     let engine = EngineProcess::new(std::env::current_exe()?, events.clone())?;
     let settings = SettingsFile::in_folder(&app.path().app_config_dir()?);
+    let (chats, notice) = Chats::open(&app.path().app_data_dir()?);
+    if let Some(notice) = notice {
+        events.notice(notice);
+    }
+    let told = events.clone();
+    let recorder = Recorder::start(chats.clone(), move |problem| told.notice(problem));
+    let recorder = Arc::new(recorder);
+    let heard = recorder.clone();
+    events.set_witness(Box::new(move |event| heard.hear(event)));
     let (desk, notice) = Desk::open(&app.path().app_data_dir()?)?;
     if let Some(notice) = notice {
         events.notice(notice);
@@ -105,6 +127,8 @@ fn set_up(app: &mut App, model: Option<String>) -> Result<(), Box<dyn std::error
         events.publish(DesktopEvent::FileOpened { path });
     }
     app.manage(Background::default());
+    app.manage(chats);
+    app.manage(recorder);
     app.manage(desk);
     app.manage(events);
     app.manage(engine);

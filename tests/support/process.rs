@@ -21,7 +21,8 @@ fn all() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn parent_of(pid: u32) -> Option<u32> {
+/// Who started this process.
+pub fn parent_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may itself contain spaces and parentheses.
     let (_, after_name) = stat.rsplit_once(") ")?;
@@ -33,6 +34,12 @@ fn first_argument(pid: u32) -> Option<String> {
     line.split(|byte| *byte == 0)
         .nth(1)
         .map(|part| String::from_utf8_lossy(part).into_owned())
+}
+
+/// Lets a process stand still until it is ended.
+pub fn hold(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
 }
 
 /// Ends a process at once, as the system does when memory runs out.

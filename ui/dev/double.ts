@@ -21,6 +21,8 @@ export class Double implements Api {
   /** Milliseconds per token and per load step; a script may change it. */
   pace = 28;
   readonly #machine: Machine;
+  /** Sees every event before the window does. */
+  witness: (event: DesktopEvent) => void = () => undefined;
   #emit: (event: DesktopEvent) => void = () => undefined;
   #running = false;
   #loaded: Residency | null = null;
@@ -53,7 +55,10 @@ export class Double implements Api {
   }
 
   async subscribe(onEvent: (event: DesktopEvent) => void): Promise<void> {
-    this.#emit = onEvent;
+    this.#emit = (event) => {
+      this.witness(event);
+      onEvent(event);
+    };
   }
 
   async sendApi(command: ApiCommand): Promise<void> {
@@ -107,6 +112,14 @@ export class Double implements Api {
         loaded.configure(command.memory);
         await pause(60);
         this.#tell({ type: 'configured', id: command.id, placement: loaded.placement() });
+        break;
+      }
+      case 'count': {
+        const texts = command.prompts.map((prompt) =>
+          prompt.type === 'chat' ? JSON.stringify(prompt.messages) : prompt.type === 'raw' ? prompt.text : '',
+        );
+        const tokens = texts.map((text) => Math.ceil(text.length / 4));
+        this.#tell({ type: 'counted', id: command.id, tokens });
         break;
       }
       case 'watch':

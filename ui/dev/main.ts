@@ -8,6 +8,7 @@ import '../src/style/base.css';
 import '../src/style/code.css';
 import App from '../src/App.svelte';
 import { AppState } from '../src/state/app.svelte';
+import { MemoryChats } from '../src/testing/chats';
 import { RecordedHub } from '../src/testing/hub';
 import { Double, type Machine } from './double';
 
@@ -15,6 +16,8 @@ const machine = (new URLSearchParams(location.search).get('machine') ?? 'demo') 
 const double = new Double(machine);
 const target = document.getElementById('app');
 if (!target) throw new Error('no #app');
-const state = new AppState(double, new RecordedHub(), localStorage);
-Object.assign(window, { double, state });
+const chats = new MemoryChats(double);
+double.witness = (event) => chats.hear(event);
+const state = new AppState(double, new RecordedHub(), chats, localStorage);
+Object.assign(window, { double, state, chats });
 mount(App, { target, props: { state } });

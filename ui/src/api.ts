@@ -6,6 +6,7 @@ import type { Command } from './bindings/Command';
 import type { DesktopEvent } from './bindings/DesktopEvent';
 import type { ModelEntry } from './bindings/ModelEntry';
 import type { Settings } from './bindings/Settings';
+import type { ChatsApi } from './chat/api';
 import type { HubApi } from './hub/api';
 
 /** What the window asks of the desktop; every promise rejects with a sentence. */
@@ -40,6 +41,20 @@ export const desktop: Api = {
   chooseModel: (folder) => invoke<string | null>('choose_model', { folder }),
   forgetModel: (path) => invoke('forget_model', { path }),
   closeWindow: (choice) => invoke('close_window', { choice }),
+};
+
+export const desktopChats: ChatsApi = {
+  list: () => invoke('chat_list'),
+  open: (chat) => invoke('chat_open', { chat }),
+  create: () => invoke('chat_new'),
+  branch: (message) => invoke('chat_branch', { message }),
+  change: (chat, change) => invoke('chat_change', { chat, change }),
+  search: (words) => invoke('chat_search', { words }),
+  foreignChanges: () => invoke('chat_foreign_changes'),
+  exportTo: (chat, form) => invoke('chat_export', { chat, form }),
+  importFile: () => invoke('chat_import'),
+  importText: (text) => invoke('chat_import_text', { text }),
+  answer: (asked) => invoke('chat_answer', { asked }),
 };
 
 export const desktopHub: HubApi = {

@@ -5,9 +5,9 @@ import './style/theme.css';
 import './style/base.css';
 import './style/code.css';
 import App from './App.svelte';
-import { desktop, desktopHub } from './api';
+import { desktop, desktopChats, desktopHub } from './api';
 import { AppState } from './state/app.svelte';
 
 const target = document.getElementById('app');
 if (!target) throw new Error('index.html has no #app');
-mount(App, { target, props: { state: new AppState(desktop, desktopHub, localStorage) } });
+mount(App, { target, props: { state: new AppState(desktop, desktopHub, desktopChats, localStorage) } });

@@ -2,9 +2,10 @@
 import type { GenerateRequest } from "./GenerateRequest";
 import type { LoadRequest } from "./LoadRequest";
 import type { MemorySettings } from "./MemorySettings";
+import type { Prompt } from "./Prompt";
 
 /**
  * One request to a running engine. `id` is chosen by the caller and returned in
  * every event that answers it.
  */
-export type Command = { "type": "load", id: number, request: LoadRequest, } | { "type": "unload", id: number, } | { "type": "generate", id: number, request: GenerateRequest, } | { "type": "cancel", id: number, } | { "type": "configure", id: number, memory: MemorySettings, } | { "type": "plan", id: number, model: string | null, memory: MemorySettings, } | { "type": "watch", hz: number, } | { "type": "shutdown" };
+export type Command = { "type": "load", id: number, request: LoadRequest, } | { "type": "unload", id: number, } | { "type": "generate", id: number, request: GenerateRequest, } | { "type": "cancel", id: number, } | { "type": "configure", id: number, memory: MemorySettings, } | { "type": "plan", id: number, model: string | null, memory: MemorySettings, } | { "type": "count", id: number, prompts: Array<Prompt>, } | { "type": "watch", hz: number, } | { "type": "shutdown" };

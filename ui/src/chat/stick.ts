@@ -27,6 +27,11 @@ export class Stick {
     this.#follow();
   }
 
+  /** Lets go, because something else is to be looked at. */
+  release(): void {
+    this.#set(false);
+  }
+
   destroy(): void {
     this.#observer.disconnect();
     this.#box.removeEventListener('scroll', this.#scrolled);

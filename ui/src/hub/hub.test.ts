@@ -2,9 +2,10 @@ import { cleanup, fireEvent, render, screen } from '@testing-library/svelte';
 import { tick } from 'svelte';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import App from '../App.svelte';
-import { AppState } from '../state/app.svelte';
-import { job, RecordedHub, repo } from '../testing/hub';
-import { info, placement, Recorder, stats } from '../testing/recorded';
+import type { AppState } from '../state/app.svelte';
+import { recordedApp } from '../testing/app';
+import { job, repo, type RecordedHub } from '../testing/hub';
+import { info, placement, stats, type Recorder } from '../testing/recorded';
 import { timeLeft } from './text';
 
 let api: Recorder;
@@ -13,11 +14,7 @@ let state: AppState;
 
 beforeEach(async () => {
   vi.useFakeTimers();
-  localStorage.clear();
-  api = new Recorder();
-  hub = new RecordedHub();
-  api.onStart = () => state.engine.status !== 'running' && api.ready();
-  state = new AppState(api, hub, localStorage);
+  ({ api, hub, app: state } = recordedApp());
   render(App, { state });
   await settle();
   await click('nav-models');

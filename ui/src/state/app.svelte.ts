@@ -1,5 +1,6 @@
 import { createContext } from 'svelte';
 import type { Api } from '../api';
+import type { ChatSettings } from '../bindings/ChatSettings';
 import type { CloseChoice } from '../bindings/CloseChoice';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
 import type { GenerationStats } from '../bindings/GenerationStats';
@@ -8,9 +9,14 @@ import type { HubApi } from '../hub/api';
 import { ServerState } from '../server/server.svelte';
 import { DownloadsState } from '../hub/downloads.svelte';
 import { FindState } from '../hub/find.svelte';
+import type { ChatsApi } from '../chat/api';
 import { ChatState } from './chat.svelte';
+import { ChatsState } from './chats.svelte';
+import { ContextState } from './context.svelte';
+import type { ChatMessage } from './conversation';
 import { EngineState } from './engine.svelte';
 import { LibraryState } from './library.svelte';
+import { fit, roomFor, type Fitting } from './limit';
 import { MemoryState } from './memory.svelte';
 import { ModelState } from './model.svelte';
 import { PageState } from './page.svelte';
@@ -23,13 +29,15 @@ const TELLING_TOKENS = 32;
 
 /** All the state of the window; made once and handed down. */
 export class AppState {
-  readonly page = new PageState();
+  readonly page: PageState;
   readonly engine: EngineState;
   readonly settings: SettingsState;
   readonly library: LibraryState;
   readonly model: ModelState;
   readonly memory: MemoryState;
   readonly chat: ChatState;
+  readonly chats: ChatsState;
+  readonly context: ContextState;
   readonly hub: HubApi;
   readonly find: FindState;
   readonly downloads: DownloadsState;
@@ -45,8 +53,9 @@ export class AppState {
   /** A model that was opened from outside before the engine was ready. */
   #asked: string | null = null;
 
-  constructor(api: Api, hub: HubApi, storage: Storage) {
+  constructor(api: Api, hub: HubApi, chats: ChatsApi, storage: Storage) {
     this.#api = api;
+    this.page = new PageState(storage);
     this.engine = new EngineState(api);
     this.settings = new SettingsState(api);
     this.library = new LibraryState(api, hub, this.settings);
@@ -54,7 +63,13 @@ export class AppState {
     this.memory = new MemoryState(this.engine, (memory) => {
       if (this.model.path !== null) this.settings.setMemory(this.model.path, memory);
     });
-    this.chat = new ChatState(this.engine, this.settings, storage);
+    this.chat = new ChatState(this.engine, this.settings, chats, {
+      model: () => this.model.info?.name ?? null,
+      fit: (messages, own) => this.#fit(messages, own),
+      changed: () => void this.chats.refresh(),
+    });
+    this.context = new ContextState(this.engine, this.model, this.memory, this.settings, this.chat);
+    this.chats = new ChatsState(chats, this.chat, storage);
     this.hub = hub;
     this.server = new ServerState(api, this.settings);
     this.find = new FindState(hub, this.settings);
@@ -66,6 +81,7 @@ export class AppState {
 
   async begin(): Promise<void> {
     await this.settings.load();
+    await this.chats.begin();
     await this.library.refresh();
     try {
       await this.#api.subscribe((event) => this.receive(event));
@@ -94,13 +110,13 @@ export class AppState {
 
   /** Loads `path` in place of the present model; a running answer is stopped first. */
   async load(path: string): Promise<void> {
-    await this.chat.stop();
+    await this.chat.stopAll();
     this.memory.clear();
     await this.model.load(path);
   }
 
   async unload(): Promise<void> {
-    await this.chat.stop();
+    await this.chat.stopAll();
     await this.model.unload();
   }
 
@@ -117,6 +133,13 @@ export class AppState {
     } catch (error) {
       this.engine.notice(sentence(error));
     }
+  }
+
+  async #fit(messages: ChatMessage[], own: ChatSettings): Promise<Fitting> {
+    const { size } = this.context;
+    if (size === 0) return { messages, left: 0 };
+    const room = roomFor(size, own.max_tokens ?? this.settings.value.max_tokens);
+    return fit(messages, own.at_limit, size, room, (prompts) => this.engine.count(prompts));
   }
 
   #wake(): void {

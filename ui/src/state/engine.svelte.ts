@@ -2,6 +2,7 @@ import type { Api } from '../api';
 import type { Command } from '../bindings/Command';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
 import type { Hardware } from '../bindings/Hardware';
+import type { Prompt } from '../bindings/Prompt';
 import { sentence } from '../sentence';
 
 /** How the engine's process ended when nobody asked it to. */
@@ -9,6 +10,13 @@ export interface EngineExit {
   message: string;
   code: number | null;
   signal: number | null;
+}
+
+/** Somebody waits for tokens to be counted. */
+interface Counting {
+  id: number;
+  resolve: (tokens: number[]) => void;
+  reject: (why: string) => void;
 }
 
 /** The engine's process: is it there, what machine does it see. */
@@ -23,6 +31,7 @@ export class EngineState {
   notices = $state<string[]>([]);
 
   readonly #api: Api;
+  #counts: Counting[] = [];
   // Ids must differ from those of a window that was reloaded over the same engine.
   #lastId = Date.now();
 
@@ -37,6 +46,28 @@ export class EngineState {
 
   send(command: Command): Promise<void> {
     return this.#api.send(command);
+  }
+
+  /** Tokens of each prompt as the loaded model reads it. Rejects with a sentence. */
+  async count(prompts: Prompt[]): Promise<number[]> {
+    const id = this.nextId();
+    const counted = new Promise<number[]>((resolve, reject) => {
+      this.#counts.push({ id, resolve, reject });
+    });
+    try {
+      await this.send({ type: 'count', id, prompts });
+    } catch (error) {
+      this.#waiting(id);
+      throw error;
+    }
+    return counted;
+  }
+
+  /** Who waits for this count, and waits no more. */
+  #waiting(id: number): Counting | undefined {
+    const waiting = this.#counts.find((one) => one.id === id);
+    this.#counts = this.#counts.filter((one) => one.id !== id);
+    return waiting;
   }
 
   /** Starts the process if needed. Rejects with the reason. */
@@ -70,6 +101,8 @@ export class EngineState {
       case 'engine_exited':
         this.status = 'stopped';
         this.pid = null;
+        for (const waiting of this.#counts) waiting.reject(event.message);
+        this.#counts = [];
         this.exit = event.expected
           ? null
           : { message: event.message, code: event.code, signal: event.signal };
@@ -80,8 +113,12 @@ export class EngineState {
           this.version = event.event.version;
           this.hardware = event.event.hardware;
           this.exit = null;
-        } else if (event.event.type === 'failed' && event.event.id === null) {
-          this.notice(event.event.failure.message);
+        } else if (event.event.type === 'counted') {
+          this.#waiting(event.event.id)?.resolve(event.event.tokens);
+        } else if (event.event.type === 'failed') {
+          const { id, failure } = event.event;
+          if (id === null) this.notice(failure.message);
+          else this.#waiting(id)?.reject(failure.message);
         }
         break;
       case 'notice':

@@ -42,6 +42,8 @@ export class Recorder implements Api {
   refusal: string | null = null;
   /** What starting the engine leads to, before `startEngine` resolves. */
   onStart: () => void = () => undefined;
+  /** Sees every event before the window does. */
+  witness: (event: DesktopEvent) => void = () => undefined;
   #listener: (event: DesktopEvent) => void = () => undefined;
 
   async subscribe(onEvent: (event: DesktopEvent) => void): Promise<void> {
@@ -80,6 +82,7 @@ export class Recorder implements Api {
   }
 
   play(event: DesktopEvent): void {
+    this.witness(event);
     this.#listener(event);
   }
   tell(event: Event): void {

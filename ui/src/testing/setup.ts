@@ -19,3 +19,4 @@ window.matchMedia ??= (query) =>
 HTMLDialogElement.prototype.showModal ??= function (this: HTMLDialogElement) {
   this.open = true;
 };
+Element.prototype.scrollIntoView ??= () => undefined;
