@@ -54,15 +54,16 @@ fn chats_are_kept_found_changed_and_taken_back() {
     });
     assert_eq!(titles(&app), ["Spell garden.", "What is 2+2?"]);
 
-    edited_prompt(&app);
-    found_again(&app);
+    let hidden = edited_prompt(&app);
+    found_again(&app, &hidden);
     deleted_and_taken_back(&app);
     let app = killed_window(app);
     looks(&app);
 }
 
-/// The edited prompt is a branch beside the first one, and both can be shown.
-fn edited_prompt(app: &App) {
+/// The edited prompt is a branch beside the first one, and both can be shown. Returns
+/// the answer of the one that is not shown at the end.
+fn edited_prompt(app: &App) -> String {
     app.window.click("edit");
     app.window.fill("edit-field", "Spell tree.");
     app.screenshot("chat-editing");
@@ -78,7 +79,8 @@ fn edited_prompt(app: &App) {
     wait("the first prompt", || {
         (prompts(app) == ["Spell garden."]).then_some(())
     });
-    assert_ne!(app.answer(), tree);
+    let garden = app.answer();
+    assert_ne!(garden, tree);
     app.window.click("branch-next");
     wait("the second prompt again", || {
         (prompts(app) == ["Spell tree."]).then_some(())
@@ -95,11 +97,12 @@ fn edited_prompt(app: &App) {
     });
     app.wait_for_state("done");
     app.screenshot("chat-branches");
+    garden
 }
 
 /// Words are found in the chat that is not open and in the branch that is not shown.
-fn found_again(app: &App) {
-    app.window.fill("chat-search", "garden");
+fn found_again(app: &App, hidden: &str) {
+    app.window.fill("chat-search", hidden);
     wait("the chat with gardens", || {
         (app.window.count("search-hit") == 1).then_some(())
     });

@@ -127,6 +127,9 @@ export const text = {
     branch: (index: number, all: number) => `${format.number(index)} of ${format.number(all)}`,
     previousBranch: 'Previous version',
     nextBranch: 'Next version',
+    thoughts: 'Thoughts',
+    thinking: 'Thinking…',
+    words: (count: number) => (count === 1 ? '1 word' : `${format.number(count)} words`),
     damaged: 'This message is damaged and cannot be shown. The others are still here.',
     earlier: (count: number) => `${format.number(count)} earlier messages`,
     untitled: 'New chat',
@@ -142,7 +145,7 @@ export const text = {
           ? 'The oldest message is not sent'
           : `The ${format.number(count)} oldest messages are not sent`,
       meter: (used: number, all: number) => `Context ${format.number(used)} of ${format.tokens(all)}`,
-      prompt: (tokens: number) => `${format.tokens(tokens)} here`,
+      prompt: (tokens: number) => `This message ${format.tokens(tokens)}`,
       over: 'too long',
       overTitle: {
         stop: 'At the limit nothing is sent',

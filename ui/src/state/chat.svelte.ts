@@ -56,6 +56,8 @@ export class ChatState {
   /** Null until the chats are open. */
   entry = $state.raw<ChatEntry | null>(null);
   turns = $state<Turn[]>([]);
+  /** Rises when a chat or another branch of it is shown. */
+  shown = $state(0);
   draft = $state('');
   files = $state<AttachedFile[]>([]);
   settings = $state<ChatSettings>(freshChatSettings());
@@ -102,6 +104,11 @@ export class ChatState {
     return this.#show(() => this.#chats.branch(message));
   }
 
+  /** The same, to look at that message. */
+  lookAt(message: number): Promise<void> {
+    return this.#show(() => this.#chats.branch(message), message);
+  }
+
   /** Shows an empty chat; an answer that is being written goes on. */
   newChat(): Promise<void> {
     return this.#show(() => this.#chats.create());
@@ -112,7 +119,7 @@ export class ChatState {
     if (this.entry?.id === entry.id) this.entry = entry;
   }
 
-  async #show(open: () => Promise<Chat>): Promise<void> {
+  async #show(open: () => Promise<Chat>, target: number | null = null): Promise<void> {
     this.keepNow();
     this.#opening += 1;
     const opening = this.#opening;
@@ -123,6 +130,8 @@ export class ChatState {
         this.files = [];
         this.left = 0;
       }
+      this.shown += 1;
+      this.target = target;
       this.entry = chat.entry;
       this.draft = chat.draft;
       this.settings = chat.settings;

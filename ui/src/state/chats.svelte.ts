@@ -98,10 +98,7 @@ export class ChatsState {
 
   async show(hit: Hit): Promise<void> {
     if (hit.message === null) await this.#chat.open(hit.chat.id);
-    else {
-      await this.#chat.branch(hit.message);
-      this.#chat.target = hit.message;
-    }
+    else await this.#chat.lookAt(hit.message);
   }
 
   rename(chat: number, title: string): Promise<void> {
