@@ -1,6 +1,7 @@
 //! The loop of the engine's thread.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,12 @@ use crate::hardware;
 use crate::placement::place;
 use crate::precision::Precision;
 use crate::protocol::{
-    Command, Event, FinishReason, Forecast, GenerateRequest, GenerationStats, LoadRequest,
-    MemorySettings, MemorySnapshot, Placement, Prompt, Totals,
+    Command, Event, FinishReason, Forecast, GenerationStats, LoadRequest, MemorySettings,
+    MemorySnapshot, Placement, Totals,
 };
 use crate::quantize::Store;
 use crate::schedule::Schedule;
+use crate::text_assets::TextAssets;
 
 /// Highest rate of snapshots per second.
 const MOST_SNAPSHOTS: f32 = 20.0;
@@ -171,8 +173,12 @@ impl Runner {
                 self.emit(Event::Unloaded { id });
                 Ok(())
             }
-            Command::Generate { request, .. } => self.generate(id, request),
-            Command::Count { prompts, .. } => self.count(id, prompts),
+            Command::Generate { request, .. } => self
+                .text()
+                .and_then(|text| self.preparation.begin(id, text, request)),
+            Command::Count { prompts, .. } => self
+                .text()
+                .and_then(|text| self.preparation.count(id, text, prompts)),
             Command::Configure { memory, .. } => self.configure(id, &memory),
             Command::Plan { model, memory, .. } => self
                 .plan(model.as_deref(), &memory)
@@ -293,18 +299,10 @@ impl Runner {
         });
     }
 
-    /// Has an answer prepared; it comes back as [`Order::Ready`].
-    fn generate(&mut self, id: u64, request: GenerateRequest) -> Result<()> {
-        let loaded = self.loaded.as_ref().ok_or_else(not_loaded)?;
-        let text = loaded.engine.text.clone();
-        self.preparation.begin(id, text, request)
-    }
-
-    /// Has tokens counted; they come back as [`Order::Counted`].
-    fn count(&self, id: u64, prompts: Vec<Prompt>) -> Result<()> {
-        let loaded = self.loaded.as_ref().ok_or_else(not_loaded)?;
-        self.preparation
-            .count(id, loaded.engine.text.clone(), prompts)
+    /// Of the loaded model, for prompts: they are prepared beside this thread.
+    fn text(&self) -> Result<Arc<TextAssets>> {
+        let text = |l: &Loaded| l.engine.text.clone();
+        self.loaded.as_ref().map(text).ok_or_else(not_loaded)
     }
 
     /// Puts an answer into the queue.
