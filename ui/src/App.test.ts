@@ -477,3 +477,15 @@ test('a chat that is too long is not sent, and its prompt stays', async () => {
   expect(at('chat-failure').textContent).toContain('2,000 tokens and the context holds 1,024');
   expect(at('prompt')).toHaveProperty('value', 'x'.repeat(3000));
 });
+
+test('Ctrl+N begins a chat, from any page', async () => {
+  await loaded();
+  const id = await ask('x');
+  api.tell({ type: 'finished', id, reason: 'stop', stats });
+  await settle();
+  await open('memory');
+  await fireEvent.keyDown(window, { key: 'n', ctrlKey: true });
+  await settle();
+  expect(screen.queryAllByTestId('message-user')).toHaveLength(0);
+  expect(at('prompt')).toBeTruthy();
+});

@@ -219,3 +219,11 @@ fn proxies_are_used_and_gone_around() {
         "{message}"
     );
 }
+
+#[test]
+fn without_certificates_all_else_goes_on() {
+    let hub = hub();
+    let none = [("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
+    let found = moestro_with(&hub, &["search", "x"], &none);
+    assert!(found.status.success(), "{found:?}");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 
 use crate::error::{HubError, Result};
 use crate::names::{Commit, FilePath, RepoId};
@@ -18,22 +18,30 @@ const AGENT: &str = concat!("moestro/", env!("CARGO_PKG_VERSION"));
 /// must not send the token to another host. Version 1.1, because streams of one
 /// HTTP/2 connection share its fate and its speed.
 pub(crate) fn for_files() -> Result<Client> {
-    let client = Client::builder()
-        .user_agent(AGENT)
-        .connect_timeout(CONNECT)
-        .redirect(Policy::none())
-        .http1_only()
-        .build();
-    client.map_err(|e| HubError::Request(format!("no HTTP client could be made: {e}")))
+    made(|| {
+        Client::builder()
+            .user_agent(AGENT)
+            .connect_timeout(CONNECT)
+            .redirect(Policy::none())
+            .http1_only()
+    })
 }
 
 pub(crate) fn for_api() -> Result<Client> {
-    let client = Client::builder()
-        .user_agent(AGENT)
-        .connect_timeout(CONNECT)
-        .timeout(API)
-        .read_timeout(API_SILENCE)
-        .build();
+    made(|| {
+        Client::builder()
+            .user_agent(AGENT)
+            .connect_timeout(CONNECT)
+            .timeout(API)
+            .read_timeout(API_SILENCE)
+    })
+}
+
+/// On a system without any certificates the first attempt fails. Then every server is
+/// distrusted, and whoever asks one is told so; all else goes on.
+fn made(settings: impl Fn() -> ClientBuilder) -> Result<Client> {
+    let client = settings().build();
+    let client = client.or_else(|_| settings().tls_certs_only([]).build());
     client.map_err(|e| HubError::Request(format!("no HTTP client could be made: {e}")))
 }
 
