@@ -221,9 +221,11 @@ fn proxies_are_used_and_gone_around() {
 }
 
 #[test]
-fn without_certificates_all_else_goes_on() {
+fn a_system_without_certificates_is_told_to_install_them() {
     let hub = hub();
     let none = [("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
     let found = moestro_with(&hub, &["search", "x"], &none);
-    assert!(found.status.success(), "{found:?}");
+    assert!(!found.status.success(), "{found:?}");
+    let message = String::from_utf8(found.stderr).unwrap();
+    assert!(message.contains("ca-certificates"), "{message}");
 }

@@ -18,7 +18,8 @@ const LONGEST_FIELD: usize = 200;
 /// The Hub's API.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    client: HFClient,
+    /// Or why there is none; that must not keep anything else from working.
+    client: std::result::Result<HFClient, String>,
     /// For what hf-hub does not do.
     http: reqwest::Client,
     environment: Environment,
@@ -65,15 +66,27 @@ impl Hub {
         if let Some(token) = environment.token.text() {
             builder = builder.token(token);
         }
-        let client = builder.build().map_err(|_| {
+        if reqwest::Url::parse(&environment.endpoint).is_err() {
             let problem = "HF_ENDPOINT must be an address such as https://huggingface.co";
-            HubError::name("server", &environment.endpoint, problem)
-        })?;
+            return Err(HubError::name("server", &environment.endpoint, problem));
+        }
+        let client = builder.build().map_err(|e| {
+            format!(
+                "nothing can be asked of {}: {e}. If this system has no certificates, install \
+                 the package ca-certificates and start Moestro again.",
+                environment.endpoint
+            )
+        });
         Ok(Hub {
             client,
             http,
             environment,
         })
+    }
+
+    fn client(&self) -> Result<&HFClient> {
+        let client = self.client.as_ref();
+        client.map_err(|problem| HubError::Request(problem.clone()))
     }
 
     /// Repositories with `words` in their names, the most downloaded first.
@@ -82,7 +95,7 @@ impl Hub {
         let words: String = words.trim().chars().take(LONGEST_FIELD).collect();
         let failed = |e| self.explain(e, &format!("search for {words}"));
         let found = self
-            .client
+            .client()?
             .list_models()
             .search(words.clone())
             .sort("downloads")
@@ -100,7 +113,7 @@ impl Hub {
         self.check_online()?;
         let failed = |e| self.explain(e, repo.as_str());
         let (owner, name) = repo.parts();
-        let model = self.client.model(owner, name);
+        let model = self.client()?.model(owner, name);
         let info = model
             .info()
             .revision(revision.as_str())
