@@ -4,8 +4,6 @@
 //! Sums are kept in eight lanes over slices of unknown length: unrolled whole, these
 //! loops would take the compiler minutes.
 
-use crate::isa::{Level, vectorized};
-
 /// What is added and subtracted to round to a whole number without a function call.
 const MAGIC: f32 = 12_582_912.0;
 const LANES: usize = 8;
@@ -37,44 +35,28 @@ fn sums<const N: usize>(
 
 /// Weighted sums of 1, q, q², x and q x, for `q` of each `x`.
 #[inline(never)]
-fn moments(
-    level: Level,
-    x: &[f32],
-    weights: &[f32],
-    low: f32,
-    inverse: f32,
-    [min, max]: [f32; 2],
-) -> [f32; 5] {
-    let terms = |v: f32, w: f32| {
+fn moments(x: &[f32], weights: &[f32], low: f32, inverse: f32, [min, max]: [f32; 2]) -> [f32; 5] {
+    sums(x, weights, |v, w| {
         let q = round(inverse * (v - low)).clamp(min, max);
         [w, w * q, w * q * q, w * v, w * q * v]
-    };
-    vectorized!(level, |_s| sums(x, weights, terms))
+    })
 }
 
 #[inline(never)]
-fn error(
-    level: Level,
-    x: &[f32],
-    weights: &[f32],
-    low: f32,
-    inverse: f32,
-    most: f32,
-    [scale, offset]: [f32; 2],
-) -> f32 {
-    let terms = |v: f32, w: f32| {
+fn error(x: &[f32], weights: &[f32], low: f32, inverse: f32, most: f32, fit: [f32; 2]) -> f32 {
+    let [scale, offset] = fit;
+    let [error] = sums(x, weights, |v, w| {
         let q = round(inverse * (v - low)).clamp(0.0, most);
         let off = scale * q + offset - v;
         [w * off * off]
-    };
-    let [error] = vectorized!(level, |_s| sums(x, weights, terms));
+    });
     error
 }
 
 /// `(scale, minimum)`, neither below 0, with which `scale * q - minimum` comes
 /// closest to `x` for whole numbers `q` from 0 to `most`.
 #[inline(never)]
-pub(super) fn affine(level: Level, x: &[f32], most: f32) -> (f32, f32) {
+pub(super) fn affine(x: &[f32], most: f32) -> (f32, f32) {
     let (mut low, mut high, mut squares) = (0.0f32, 0.0f32, 0.0);
     for v in x {
         low = low.min(*v);
@@ -90,7 +72,7 @@ pub(super) fn affine(level: Level, x: &[f32], most: f32) -> (f32, f32) {
     // Fewer and more steps than fill the range: clipping the ends can pay.
     for step in -8..=8 {
         let inverse = (most + 0.1 * step as f32) / (high - low);
-        let [w, wq, wqq, wx, wqx] = moments(level, x, &weights, low, inverse, [0.0, most]);
+        let [w, wq, wqq, wx, wqx] = moments(x, &weights, low, inverse, [0.0, most]);
         let determinant = w * wqq - wq * wq;
         let alike = determinant <= 1e-5 * w * wqq;
         // A scale alone, where all numbers are alike or a minimum would be below 0.
@@ -100,7 +82,7 @@ pub(super) fn affine(level: Level, x: &[f32], most: f32) -> (f32, f32) {
         if !alike && both <= 0.0 {
             (scale, offset) = ((w * wqx - wq * wx) / determinant, both);
         }
-        let error = error(level, x, &weights, low, inverse, most, [scale, offset]);
+        let error = error(x, &weights, low, inverse, most, [scale, offset]);
         if error < best.0 && scale >= 0.0 {
             best = (error, scale, -offset);
         }
@@ -111,7 +93,7 @@ pub(super) fn affine(level: Level, x: &[f32], most: f32) -> (f32, f32) {
 /// The scale with which `scale * q` comes closest to `x` for whole numbers `q` from
 /// `-most - 1` to `most`; negative where the largest weight is positive.
 #[inline(never)]
-pub(super) fn symmetric(level: Level, x: &[f32], most: f32) -> f32 {
+pub(super) fn symmetric(x: &[f32], most: f32) -> f32 {
     let magnitude = |a: f32, b: &f32| if b.abs() > a.abs() { *b } else { a };
     let largest = x.iter().fold(0.0f32, magnitude);
     if largest.abs() <= f32::MIN_POSITIVE {
@@ -121,7 +103,7 @@ pub(super) fn symmetric(level: Level, x: &[f32], most: f32) -> f32 {
     let mut best = (0.0, 0.0);
     for step in -6..=6 {
         let inverse = -(most + 1.0 + 0.1 * step as f32) / largest;
-        let [_, _, wqq, _, wqx] = moments(level, x, &weights, 0.0, inverse, [-most - 1.0, most]);
+        let [_, _, wqq, _, wqx] = moments(x, &weights, 0.0, inverse, [-most - 1.0, most]);
         // The part of the weights' power that the scale explains.
         if wqq > 0.0 && wqx * wqx > best.0 * wqq {
             best = (wqx * wqx / wqq, wqx / wqq);

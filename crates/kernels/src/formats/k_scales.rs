@@ -2,7 +2,6 @@
 
 use super::{field, fit, tile};
 use crate::dot::Scales;
-use crate::isa::Level;
 use crate::simd::{LANES, Simd, Words};
 
 /// `d * scale` of eight groups, then `dmin * minimum` of the groups.
@@ -63,11 +62,11 @@ fn six<S: Words>(s: S, words: S::W, nibbles: S::W, group: usize) -> S::V {
 /// Fits 256 weights by `d * scale * q - dmin * minimum` with whole numbers up to
 /// `most`: writes the sixteen bytes of scales and returns the numbers.
 #[inline(never)]
-pub(super) fn quantize(level: Level, x: &[f32], most: f32, header: &mut [u8]) -> [u8; 256] {
+pub(super) fn quantize(x: &[f32], most: f32, header: &mut [u8]) -> [u8; 256] {
     let groups = x.chunks_exact(32);
     let mut fits = [(0.0, 0.0); 8];
     for (fit, group) in fits.iter_mut().zip(groups.clone()) {
-        *fit = fit::affine(level, group, most);
+        *fit = fit::affine(group, most);
     }
     let largest = fits
         .iter()

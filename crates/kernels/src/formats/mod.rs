@@ -229,17 +229,16 @@ impl Format {
     #[must_use]
     pub fn quantize(self, values: &[f32], bytes: &mut [u8]) -> bool {
         assert_eq!(self.row_bytes(values.len()), Some(bytes.len()));
-        let quantize: fn(Level, &[f32], &mut [u8]) = match self {
+        let quantize: fn(&[f32], &mut [u8]) = match self {
             Format::Q4K => q4_k::quantize,
             Format::Q5K => q5_k::quantize,
             Format::Q6K => q6_k::quantize,
             Format::Q8_0 => q8_0::quantize,
             _ => return false,
         };
-        let level = Level::widest();
         let values = values.chunks_exact(self.block_len());
         for (values, block) in values.zip(bytes.chunks_exact_mut(self.block_bytes())) {
-            quantize(level, values, block);
+            quantize(values, block);
         }
         true
     }

@@ -5,7 +5,6 @@
 
 use super::{Blocks, each_block, field, half_at, k_scales, tile, vector};
 use crate::dot::{Integers, Quants, Scales};
-use crate::isa::Level;
 use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
@@ -51,8 +50,8 @@ impl Integers for Layout {
 
 /// Quantizes 256 weights.
 #[inline(never)]
-pub(super) fn quantize(level: Level, x: &[f32], block: &mut [u8]) {
-    let q = k_scales::quantize(level, x, 15.0, &mut block[..16]);
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let q = k_scales::quantize(x, 15.0, &mut block[..16]);
     for (pair, out) in q.chunks_exact(64).zip(block[16..].chunks_exact_mut(32)) {
         for (i, out) in out.iter_mut().enumerate() {
             *out = pair[i] | pair[32 + i] << 4;

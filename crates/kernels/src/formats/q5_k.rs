@@ -4,7 +4,6 @@
 
 use super::{Blocks, each_block, field, half_at, k_scales, tile, vector};
 use crate::dot::{Integers, Quants, Scales};
-use crate::isa::Level;
 use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
@@ -52,8 +51,8 @@ impl Integers for Layout {
 
 /// Quantizes 256 weights.
 #[inline(never)]
-pub(super) fn quantize(level: Level, x: &[f32], block: &mut [u8]) {
-    let q = k_scales::quantize(level, x, 31.0, &mut block[..16]);
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let q = k_scales::quantize(x, 31.0, &mut block[..16]);
     let (fifth, nibbles) = block[16..].split_at_mut(32);
     fifth.fill(0);
     for (g, group) in q.chunks_exact(32).enumerate() {

@@ -7,7 +7,6 @@
 
 use super::{Blocks, each_block, fit, half_at, tile, vector};
 use crate::dot::{Integers, Quants, Scales};
-use crate::isa::Level;
 use crate::simd::{LANES, Simd, Words};
 
 pub(super) struct Layout;
@@ -65,11 +64,11 @@ impl Integers for Layout {
 
 /// Quantizes 256 weights.
 #[inline(never)]
-pub(super) fn quantize(level: Level, x: &[f32], block: &mut [u8]) {
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
     let groups = x.chunks_exact(16);
     let mut scales = [0.0; 16];
     for (scale, group) in scales.iter_mut().zip(groups.clone()) {
-        *scale = fit::symmetric(level, group, 31.0);
+        *scale = fit::symmetric(group, 31.0);
     }
     let largest = scales
         .iter()

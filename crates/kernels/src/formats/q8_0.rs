@@ -3,7 +3,6 @@
 
 use super::{Blocks, each_block, fit, half_at, tile, vector};
 use crate::dot::{Integers, Quants, Scales};
-use crate::isa::Level;
 use crate::simd::{Simd, Words};
 
 pub(super) struct Layout;
@@ -42,7 +41,7 @@ impl Integers for Layout {
 
 /// Quantizes 32 weights.
 #[inline(never)]
-pub(super) fn quantize(_: Level, x: &[f32], block: &mut [u8]) {
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
     let largest = x.iter().fold(0.0f32, |a, b| a.max(b.abs()));
     let d = half::f16::from_f32(largest / 127.0);
     block[..2].copy_from_slice(&d.to_le_bytes());
