@@ -1,7 +1,10 @@
 import type { SamplingOverrides } from '../bindings/SamplingOverrides';
+import { text } from '../text';
+
+export type SamplingName = keyof SamplingOverrides;
 
 interface Range {
-  name: keyof SamplingOverrides;
+  name: SamplingName;
   min: number;
   max: number;
   step: number;
@@ -18,3 +21,9 @@ export const samplingRanges: readonly Range[] = [
   { name: 'frequency_penalty', min: -2, max: 2, step: 0.05 },
   { name: 'seed', min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 },
 ];
+
+/** What holds where neither the person nor a chat has set a field. */
+export function unset(name: SamplingName | 'max_tokens'): string {
+  if (name === 'max_tokens') return text.settings.unlimited;
+  return name === 'seed' ? text.settings.seedHint : text.settings.modelDefault;
+}
