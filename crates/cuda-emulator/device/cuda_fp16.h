@@ -1,0 +1,5 @@
+// See cuda_emulated.h.
+
+#pragma once
+
+#include "cuda_emulated.h"
