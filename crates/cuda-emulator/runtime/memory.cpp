@@ -18,6 +18,8 @@
 namespace emulated {
 
 static constexpr size_t PAGE = 4096;
+// What nobody may touch before and behind an allocation.
+static constexpr size_t GUARD = 1 << 20;
 // What a driver hands out VRAM in; smaller allocations share it.
 static constexpr uint64_t GRAIN = 2 << 20;
 
@@ -130,14 +132,14 @@ void *allocate(size_t bytes) {
         return nullptr;
     }
     size_t inside = (bytes + PAGE - 1) / PAGE * PAGE;
-    size_t mapped = inside + 2 * PAGE;
+    size_t mapped = inside + 2 * GUARD;
     void *mapping = mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapping == MAP_FAILED || mprotect(static_cast<char *>(mapping) + PAGE, inside, PROT_READ | PROT_WRITE) != 0) {
+    if (mapping == MAP_FAILED || mprotect(static_cast<char *>(mapping) + GUARD, inside, PROT_READ | PROT_WRITE) != 0) {
         if (mapping != MAP_FAILED) munmap(mapping, mapped);
         count(bytes, false);
         return nullptr;
     }
-    char *first = static_cast<char *>(mapping) + PAGE;
+    char *first = static_cast<char *>(mapping) + GUARD;
     memset(first, 0xff, inside);
     char *at = first + inside - (bytes + 15) / 16 * 16;
     allocations()[at] = {bytes, mapping, mapped};
@@ -171,7 +173,7 @@ std::string describe_address(const void *at) {
     char text[200];
     auto next = allocations().upper_bound(address);
     snprintf(text, sizeof text, "%p, in no allocation", at);
-    if (next != allocations().end() && next->first - address < static_cast<ptrdiff_t>(64 * PAGE)) {
+    if (next != allocations().end() && next->first - address < static_cast<ptrdiff_t>(GUARD)) {
         snprintf(text, sizeof text, "%p, %td bytes before an allocation of %zu bytes", at, next->first - address, next->second.bytes);
     }
     if (next != allocations().begin()) {
@@ -179,7 +181,7 @@ std::string describe_address(const void *at) {
         ptrdiff_t behind = address - found->first - static_cast<ptrdiff_t>(found->second.bytes);
         if (behind < 0) {
             snprintf(text, sizeof text, "%p, byte %td of an allocation of %zu bytes", at, address - found->first, found->second.bytes);
-        } else if (behind < static_cast<ptrdiff_t>(64 * PAGE)) {
+        } else if (behind < static_cast<ptrdiff_t>(GUARD)) {
             snprintf(text, sizeof text, "%p, %td bytes behind an allocation of %zu bytes", at, behind, found->second.bytes);
         }
     }

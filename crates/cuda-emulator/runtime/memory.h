@@ -1,6 +1,6 @@
 // Memory of the emulated GPU and pinned memory of the machine.
 //
-// Every allocation lies between pages that nobody may touch, its end as near to the
+// Every allocation lies between guards that nobody may touch, its end as near to the
 // upper one as an alignment of 16 lets it, and is filled with 0xff (NaN) at first.
 
 #pragma once
