@@ -20,7 +20,9 @@ pub enum CudaError {
         count: usize,
     },
     /// The program was built without kernels.
-    #[error("this build has no GPU kernels; use a release package, or build with `--features cuda`")]
+    #[error(
+        "this build has no GPU kernels; use a release package, or build with `--features cuda`"
+    )]
     NoKernels,
     /// No kernels for this generation of GPU.
     #[error(

@@ -1,0 +1,116 @@
+// Element-wise operations and those that move rows. A thread per element; `len`
+// elements, rows of `width`.
+
+#include "arguments.cuh"
+
+static __device__ __forceinline__ u64 element() {
+    return static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+// a += b
+KERNEL(256) add(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        e.a[i] += e.b[i];
+    }
+}
+
+// a *= sigmoid(b)
+KERNEL(256) sigmoid_gate(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        e.a[i] *= sigmoid(e.b[i]);
+    }
+}
+
+// a = silu(a) * b
+KERNEL(256) silu_mul(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        e.a[i] = silu(e.a[i]) * e.b[i];
+    }
+}
+
+// a[t, n] += sigmoid(c[t]) * b[t, n]
+KERNEL(256) add_scaled_sigmoid(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        e.a[i] = fmaf(sigmoid(e.c[i / e.width]), e.b[i], e.a[i]);
+    }
+}
+
+// Rows of 2 * width to a, the first halves, and out, the second ones.
+KERNEL(256) split_gate(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        u64 from = i / e.width * 2 * e.width + i % e.width;
+        e.a[i] = e.b[from];
+        e.out[i] = e.b[from + e.width];
+    }
+}
+
+// out[t] = sum over j of c[t, j] * b[rows[t, j]], in the order of j; `each` rows per
+// result. Rows from `limit` on are not there and count nothing.
+KERNEL(256) weighted_rows(const Elements e) {
+    u64 i = element();
+    if (i >= e.len) {
+        return;
+    }
+    u64 t = i / e.width, column = i % e.width;
+    float sum = 0.0f;
+    for (u32 j = 0; j < e.each; j++) {
+        u64 choice = t * e.each + j;
+        u32 row = e.rows[choice];
+        if (row < e.limit) {
+            sum = fmaf(e.c[choice], e.b[static_cast<u64>(row) * e.width + column], sum);
+        }
+    }
+    e.out[i] = sum;
+}
+
+// out[t] = b[rows[t]]
+KERNEL(256) select_rows(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        u32 row = e.rows[i / e.width];
+        e.out[i] = row < e.limit ? e.b[static_cast<u64>(row) * e.width + i % e.width] : 0.0f;
+    }
+}
+
+// out[t, i] = b[t, rows[i]]
+KERNEL(256) order_columns(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        u32 column = e.rows[i % e.width];
+        e.out[i] = column < e.width ? e.b[i / e.width * e.width + column] : 0.0f;
+    }
+}
+
+// Decay and write strength of the delta rule: a = -exp(c) * softplus(b + d), out =
+// sigmoid(out), with c and d [width].
+KERNEL(256) delta_gates(const Elements e) {
+    u64 i = element();
+    if (i < e.len) {
+        float x = e.b[i] + e.d[i % e.width];
+        // Beyond 20 the two are equal in single precision.
+        float softplus = x > 20.0f ? x : log1pf(expf(x));
+        e.a[i] = -expf(e.c[i % e.width]) * softplus;
+        e.out[i] = sigmoid(e.out[i]);
+    }
+}
+
+// Rotates dimension j with j + half by the angles of the row's position.
+KERNEL(256) rope(const Rope a) {
+    u64 i = element();
+    u32 per_row = a.heads * a.half;
+    if (i >= static_cast<u64>(a.rows) * per_row) {
+        return;
+    }
+    u32 row = i / per_row, head = i % per_row / a.half, j = i % a.half;
+    const float *angles = a.table + static_cast<u64>(a.first_position + row) * 2 * a.half;
+    float cos = angles[j], sin = angles[a.half + j];
+    float *x = a.x + (static_cast<u64>(a.first_row + row) * a.heads + head) * a.dim;
+    float first = x[j], second = x[a.half + j];
+    x[j] = first * cos - second * sin;
+    x[a.half + j] = second * cos + first * sin;
+}

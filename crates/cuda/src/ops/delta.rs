@@ -1,0 +1,178 @@
+//! The convolution and the gated delta rule of Gated DeltaNet layers.
+
+use std::ops::Range;
+
+use moestro_kernels::DeltaShape;
+
+use crate::arguments::{Conv, Delta, Elements};
+use crate::array::Array;
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::ops::elements::each;
+use crate::ops::{row_count, word};
+
+/// Inputs that a convolution may look at.
+const MOST_TAPS: usize = 8;
+
+/// A causal depthwise convolution followed by SiLU, over the rows `rows` of `x`, to
+/// those of `out`, both `[t, channels]`; `weight` is `[channels, kernel]`. Inputs
+/// before the first row come from `state`, `[kernel - 1, channels]`, oldest first,
+/// which then holds the last `kernel - 1` inputs.
+///
+/// # Panics
+/// If the lengths do not fit, or `kernel` is not from 1 to 8.
+pub fn causal_conv_silu(
+    gpu: &Gpu,
+    x: &Array,
+    rows: Range<usize>,
+    state: &mut Array,
+    weight: &Array,
+    kernel: usize,
+    out: &mut Array,
+) -> Result<()> {
+    assert!(
+        (1..=MOST_TAPS).contains(&kernel),
+        "causal_conv_silu: a kernel of {kernel} taps"
+    );
+    let channels = row_count("causal_conv_silu weight", weight.len(), kernel);
+    let t = row_count("causal_conv_silu input", x.len(), channels);
+    assert_eq!(out.len(), x.len(), "causal_conv_silu: equal shapes");
+    assert_eq!(
+        state.len(),
+        (kernel - 1) * channels,
+        "causal_conv_silu: state is [kernel - 1, channels]"
+    );
+    inside("causal_conv_silu", &rows, t);
+    let arguments = Conv {
+        x: x.address(),
+        weight: weight.address(),
+        state: state.address(),
+        out: out.address(),
+        first_row: word(rows.start),
+        rows: word(rows.len()),
+        channels: word(channels),
+        taps: word(kernel),
+    };
+    gpu.launch(
+        "causal_conv_silu",
+        [channels.div_ceil(128), 1, 1],
+        128,
+        &arguments,
+    )
+}
+
+/// Decay and write strength from their projections: `g = -exp(a_log) * softplus(a +
+/// dt_bias)` and `beta = sigmoid(b)`, in this order; `a` and `b` are `[t, n]`, `a_log`
+/// and `dt_bias` are `[n]`.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn delta_gates(
+    gpu: &Gpu,
+    a: &Array,
+    b: &Array,
+    a_log: &Array,
+    dt_bias: &Array,
+) -> Result<(Array, Array)> {
+    let n = a_log.len();
+    assert_eq!(dt_bias.len(), n, "delta_gates: one bias per head");
+    row_count("delta_gates input", a.len(), n);
+    assert_eq!(a.len(), b.len(), "delta_gates: equal shapes");
+    let g = gpu.empty(a.len())?;
+    let beta = b.duplicate()?;
+    let arguments = Elements {
+        a: g.address(),
+        b: a.address(),
+        c: a_log.address(),
+        d: dt_bias.address(),
+        out: beta.address(),
+        width: word(n),
+        ..Elements::default()
+    };
+    each(gpu, "delta_gates", a.len(), arguments)?;
+    Ok((g, beta))
+}
+
+/// Runs the tokens `rows` through the gated delta rule.
+///
+/// `qkv` is `[t, queries | keys | values]`, not yet normalised, of `key_heads *
+/// key_dim` twice and `value_heads * value_dim`; `g`, the logarithm of the decay, and
+/// `beta` are `[t, value_heads]`; `state` is `[value_heads, key_dim, value_dim]`, read
+/// and written; `out` is `[t, value_heads, value_dim]`, of which `rows` are written.
+///
+/// # Panics
+/// If the lengths do not fit, or keys have more than 256 dimensions.
+#[allow(clippy::too_many_arguments, reason = "the shape of the operation")]
+pub fn delta_rule(
+    gpu: &Gpu,
+    shape: DeltaShape,
+    qkv: &Array,
+    g: &Array,
+    beta: &Array,
+    rows: Range<usize>,
+    state: &mut Array,
+    out: &mut Array,
+) -> Result<()> {
+    let DeltaShape {
+        key_heads,
+        value_heads,
+        key_dim,
+        value_dim,
+    } = shape;
+    assert!(
+        key_heads > 0 && value_heads > 0 && value_heads.is_multiple_of(key_heads),
+        "delta_rule: {shape:?}"
+    );
+    assert!(
+        (1..=256).contains(&key_dim) && value_dim > 0,
+        "delta_rule: {shape:?}"
+    );
+    let t = row_count("delta_rule decay", g.len(), value_heads);
+    let width = 2 * key_heads * key_dim + value_heads * value_dim;
+    assert_eq!(qkv.len(), t * width, "delta_rule: qkv is [{t}, {width}]");
+    assert_eq!(beta.len(), g.len(), "delta_rule: beta is [t, value_heads]");
+    assert_eq!(
+        state.len(),
+        value_heads * key_dim * value_dim,
+        "delta_rule: state is [value_heads, key_dim, value_dim]"
+    );
+    assert_eq!(
+        out.len(),
+        t * value_heads * value_dim,
+        "delta_rule: output is [t, value_heads, value_dim]"
+    );
+    inside("delta_rule", &rows, t);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let arguments = Delta {
+        qkv: qkv.address(),
+        g: g.address(),
+        beta: beta.address(),
+        state: state.address(),
+        out: out.address(),
+        first_row: word(rows.start),
+        rows: word(rows.len()),
+        key_heads: word(key_heads),
+        value_heads: word(value_heads),
+        key_dim: word(key_dim),
+        value_dim: word(value_dim),
+    };
+    let kernel = match key_dim {
+        ..=128 => "delta_rule_32",
+        _ => "delta_rule_64",
+    };
+    gpu.launch(
+        kernel,
+        [value_heads, value_dim.div_ceil(32), 1],
+        128,
+        &arguments,
+    )
+}
+
+fn inside(what: &str, rows: &Range<usize>, t: usize) {
+    assert!(
+        rows.start <= rows.end && rows.end <= t,
+        "{what}: rows {rows:?} of {t}"
+    );
+}
