@@ -26,11 +26,23 @@ static __device__ __forceinline__ u64 token_of(const Piece &p, u32 m) {
     return p.tokens ? p.tokens[i] : p.first + i;
 }
 
+// `acc` plus the four products of signed bytes. NVRTC declares __dp4a and does not
+// define it, so the instruction is written out.
+static __device__ __forceinline__ int dot_word(u32 q, int x, int acc) {
+#ifdef __CUDACC_RTC__
+    int sum;
+    asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(sum) : "r"(q), "r"(x), "r"(acc));
+    return sum;
+#else
+    return __dp4a(static_cast<int>(q), x, acc);
+#endif
+}
+
 static __device__ __forceinline__ int dot(int acc, const u32 *q, int4 x) {
-    acc = __dp4a(static_cast<int>(q[0]), x.x, acc);
-    acc = __dp4a(static_cast<int>(q[1]), x.y, acc);
-    acc = __dp4a(static_cast<int>(q[2]), x.z, acc);
-    return __dp4a(static_cast<int>(q[3]), x.w, acc);
+    acc = dot_word(q[0], x.x, acc);
+    acc = dot_word(q[1], x.y, acc);
+    acc = dot_word(q[2], x.z, acc);
+    return dot_word(q[3], x.w, acc);
 }
 
 template <class F, u32 M>
