@@ -35,6 +35,9 @@ pub(crate) struct Inner {
     context: Arc<Context>,
 }
 
+/// What the self-test may use, however small the budget is.
+const TEST_BUDGET: u64 = 32 << 20;
+
 /// Compiled kernels.
 pub struct Kernels {
     /// Capability, or 0 for PTX, and image.
@@ -110,7 +113,7 @@ impl Gpu {
             ring: Mutex::new(Ring::new(&context)?),
             reads: Mutex::new(Pinned::new(&context, 0)?),
             uploads: Mutex::new(Uploads::new(&context)),
-            memory: Mutex::new(Memory::new(context.clone(), budget)),
+            memory: Mutex::new(Memory::new(context.clone(), budget.max(TEST_BUDGET))),
             _modules: modules,
             main: Stream::new(&context)?,
             copies: Stream::new(&context)?,
@@ -121,6 +124,7 @@ impl Gpu {
             inner: Arc::new(inner),
         };
         self_test::run(&gpu)?;
+        gpu.set_budget(budget);
         Ok(gpu)
     }
 
