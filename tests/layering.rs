@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("moestro-residency", &[]),
     ("moestro-chats", &[]),
     ("moestro-checkpoint", &["moestro-kernels"]),
+    ("moestro-cuda", &["moestro-kernels"]),
     ("moestro-hub", &["moestro-checkpoint"]),
     (
         "moestro-engine",

@@ -121,7 +121,7 @@ static __device__ __forceinline__ void float_rows(const Rows &a) {
     KERNEL(128) matmul_##name##_1(const Work work) { multiply_floats<W, 1, 1>(work); }             \
     KERNEL(128) matmul_##name##_4(const Work work) { multiply_floats<W, 4, 4>(work); }             \
     KERNEL(128) matmul_##name##_16(const Work work) { multiply_floats<W, 16, 4>(work); }           \
-    KERNEL(128) rows_##name(const Rows a) { float_rows<W>(a); }
+    KERNEL(256) rows_##name(const Rows a) { float_rows<W>(a); }
 
 FLOAT_KERNELS(f32, Single)
 FLOAT_KERNELS(f16, Half)
@@ -204,7 +204,7 @@ KERNEL(128) matmul_fp8_1(const Work work) { multiply_fp8<1>(work); }
 KERNEL(128) matmul_fp8_4(const Work work) { multiply_fp8<4>(work); }
 KERNEL(128) matmul_fp8_16(const Work work) { multiply_fp8<16>(work); }
 
-KERNEL(128) rows_fp8(const Rows a) {
+KERNEL(256) rows_fp8(const Rows a) {
     u32 id = a.ids[blockIdx.x], r = id % TILE;
     float *out = a.out + static_cast<u64>(blockIdx.x) * a.cols;
     const u8 *tile = a.weights + static_cast<u64>(id / TILE) * (a.cols / 128) * FP8_BLOCK;

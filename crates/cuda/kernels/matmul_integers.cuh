@@ -191,4 +191,4 @@ static __device__ __forceinline__ void unpack_rows(const Rows &a) {
     KERNEL(128) matmul_##name##_1(const Work work) { multiply_integers<F, 1>(work); }              \
     KERNEL(128) matmul_##name##_4(const Work work) { multiply_integers<F, 4>(work); }              \
     KERNEL(128) matmul_##name##_16(const Work work) { multiply_integers<F, 16>(work); }            \
-    KERNEL(128) rows_##name(const Rows a) { unpack_rows<F>(a); }
+    KERNEL(256) rows_##name(const Rows a) { unpack_rows<F>(a); }

@@ -1,0 +1,151 @@
+//! The recurrent layers.
+
+use crate::common::{Fixture, Random, assert_close, assert_same, fixture, put};
+use moestro_cuda::{causal_conv_silu, delta_gates, delta_rule};
+use moestro_kernels::{self as cpu, DeltaShape, Rows};
+
+#[test]
+fn the_convolution_carries_its_state() {
+    let f = fixture(1);
+    let mut random = Random::new(1);
+    for (channels, taps) in [(5, 1), (40, 2), (300, 4), (129, 8)] {
+        let tokens = 9;
+        let x = random.floats(tokens * channels);
+        let weight = random.floats(channels * taps);
+        let mut state = random.floats((taps - 1) * channels);
+        let mut on_state = put(&f, &state);
+        let (on_x, on_weight) = (put(&f, &x), put(&f, &weight));
+        let mut out = f.gpu.zeros(x.len()).unwrap();
+        // In two parts, the second a token alone.
+        for rows in [0..tokens - 1, tokens - 1..tokens] {
+            causal_conv_silu(
+                &f.gpu,
+                &on_x,
+                rows,
+                &mut on_state,
+                &on_weight,
+                taps,
+                &mut out,
+            )
+            .unwrap();
+        }
+        let mut want = vec![0.0; x.len()];
+        cpu::causal_conv_silu(&f.c, &x, &mut state, &weight, taps, &mut want);
+        assert_close(&out.read().unwrap(), &want, 2e-6, "convolution");
+        assert_same(&on_state.read().unwrap(), &state, "its state");
+    }
+}
+
+#[test]
+fn gates_equal_the_cpu() {
+    let f = fixture(2);
+    let mut random = Random::new(2);
+    let n = 32;
+    let mut a: Vec<f32> = random.floats(3 * n).iter().map(|x| x * 10.0).collect();
+    a[5] = 50.0;
+    a[6] = -50.0;
+    let b = random.floats(3 * n);
+    let (a_log, bias) = (random.floats(n), random.floats(n));
+    let on = |x: &[f32]| put(&f, x);
+    let (g, beta) = delta_gates(&f.gpu, &on(&a), &on(&b), &on(&a_log), &on(&bias)).unwrap();
+    let (mut want_g, mut want_beta) = (vec![0.0; a.len()], vec![0.0; a.len()]);
+    cpu::delta_gates(&a, &b, &a_log, &bias, &mut want_g, &mut want_beta);
+    assert_close(&g.read().unwrap(), &want_g, 1e-6, "decay");
+    assert_close(&beta.read().unwrap(), &want_beta, 1e-6, "write strength");
+}
+
+struct Inputs {
+    shape: DeltaShape,
+    tokens: usize,
+    qkv: Vec<f32>,
+    g: Vec<f32>,
+    beta: Vec<f32>,
+    state: Vec<f32>,
+}
+
+impl Inputs {
+    fn new(random: &mut Random, shape: DeltaShape, tokens: usize) -> Inputs {
+        let heads = shape.value_heads;
+        let keys = shape.key_heads * shape.key_dim;
+        let decay = random.floats(tokens * heads);
+        let beta = random.floats(tokens * heads);
+        Inputs {
+            qkv: random.floats(tokens * (2 * keys + heads * shape.value_dim)),
+            g: decay.iter().map(|x| -x.abs()).collect(),
+            beta: beta.iter().map(|x| x.abs()).collect(),
+            state: random.floats(heads * shape.key_dim * shape.value_dim),
+            shape,
+            tokens,
+        }
+    }
+
+    /// Outputs and state, in parts of so many tokens.
+    fn on_gpu(&self, f: &Fixture, part: usize) -> (Vec<f32>, Vec<f32>) {
+        let (qkv, g, beta) = (put(f, &self.qkv), put(f, &self.g), put(f, &self.beta));
+        let mut state = put(f, &self.state);
+        let width = self.shape.value_heads * self.shape.value_dim;
+        let mut out = f.gpu.zeros(self.tokens * width).unwrap();
+        for first in (0..self.tokens).step_by(part) {
+            let rows = first..self.tokens.min(first + part);
+            delta_rule(
+                &f.gpu, self.shape, &qkv, &g, &beta, rows, &mut state, &mut out,
+            )
+            .unwrap();
+        }
+        (out.read().unwrap(), state.read().unwrap())
+    }
+
+    fn on_cpu(&self, f: &Fixture) -> (Vec<f32>, Vec<f32>) {
+        let s = self.shape;
+        let (keys, values) = (s.key_heads * s.key_dim, s.value_heads * s.value_dim);
+        let part = |len, at| Rows::strided(&self.qkv, len, 2 * keys + values, at);
+        let (q, k, v) = (part(keys, 0), part(keys, keys), part(values, 2 * keys));
+        let (mut state, mut out) = (self.state.clone(), vec![0.0; self.tokens * values]);
+        cpu::delta_rule(&f.c, s, q, k, v, &self.g, &self.beta, &mut state, &mut out);
+        (out, state)
+    }
+}
+
+#[test]
+fn the_rule_equals_the_cpu() {
+    let f = fixture(3);
+    let mut random = Random::new(3);
+    for (key_heads, value_heads, key_dim, value_dim, tokens) in [
+        (1, 1, 1, 1, 1),
+        (2, 4, 20, 24, 7),
+        (1, 2, 128, 128, 5),
+        (1, 1, 200, 40, 3),
+        (2, 2, 16, 33, 20),
+    ] {
+        let shape = DeltaShape {
+            key_heads,
+            value_heads,
+            key_dim,
+            value_dim,
+        };
+        let inputs = Inputs::new(&mut random, shape, tokens);
+        let (out, state) = inputs.on_gpu(&f, tokens);
+        let (want, want_state) = inputs.on_cpu(&f);
+        assert_close(&out, &want, 5e-6, &format!("{shape:?}"));
+        assert_close(&state, &want_state, 5e-6, &format!("state of {shape:?}"));
+    }
+}
+
+#[test]
+fn a_prompt_in_parts_gives_the_same_bits() {
+    let f = fixture(4);
+    let mut random = Random::new(4);
+    let shape = DeltaShape {
+        key_heads: 1,
+        value_heads: 2,
+        key_dim: 32,
+        value_dim: 32,
+    };
+    let inputs = Inputs::new(&mut random, shape, 12);
+    let (out, state) = inputs.on_gpu(&f, 12);
+    for part in [1, 5] {
+        let (parts, part_state) = inputs.on_gpu(&f, part);
+        assert_same(&parts, &out, "outputs");
+        assert_same(&part_state, &state, "state");
+    }
+}
