@@ -64,13 +64,23 @@ struct Elements {
     float *a;
     const float *b;
     const float *c;
-    const float *d;
     float *out;
     const u32 *rows;
     u32 len;
     u32 width;
     u32 each;
     u32 limit;
+};
+
+struct Gates {
+    const float *a;
+    const float *b;
+    const float *a_log;
+    const float *dt_bias;
+    float *g;
+    float *beta;
+    u32 len;
+    u32 heads;
 };
 
 struct Rope {
@@ -149,7 +159,8 @@ static_assert(sizeof(Work) == 16 + FEW * sizeof(Piece), "as in arguments.rs");
 static_assert(sizeof(Quantize) == 56, "as in arguments.rs");
 static_assert(sizeof(Rows) == 32, "as in arguments.rs");
 static_assert(sizeof(Norm) == 56, "as in arguments.rs");
-static_assert(sizeof(Elements) == 64, "as in arguments.rs");
+static_assert(sizeof(Gates) == 56, "as in arguments.rs");
+static_assert(sizeof(Elements) == 56, "as in arguments.rs");
 static_assert(sizeof(Rope) == 40, "as in arguments.rs");
 static_assert(sizeof(Append) == 40, "as in arguments.rs");
 static_assert(sizeof(Attention) == 64, "as in arguments.rs");

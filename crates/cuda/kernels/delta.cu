@@ -41,6 +41,20 @@ KERNEL(128) causal_conv_silu(const Conv a) {
     }
 }
 
+// Decay, g = -exp(a_log) * softplus(a + dt_bias), and write strength, beta =
+// sigmoid(b), a thread per head and token.
+KERNEL(128) delta_gates(const Gates a) {
+    u32 i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= a.len) {
+        return;
+    }
+    float x = a.a[i] + a.dt_bias[i % a.heads];
+    // Beyond 20 the two are equal in single precision.
+    float softplus = x > 20.0f ? x : log1pf(expf(x));
+    a.g[i] = -expf(a.a_log[i % a.heads]) * softplus;
+    a.beta[i] = sigmoid(a.b[i]);
+}
+
 // The gated delta rule. A block takes 32 columns of one head's state through all
 // tokens; four neighbouring lanes share a column, each with ROWS of its numbers in
 // registers, so the state is read and written once per call. With `S` the state

@@ -86,19 +86,6 @@ KERNEL(256) order_columns(const Elements e) {
     }
 }
 
-// Decay and write strength of the delta rule: a = -exp(c) * softplus(b + d), out =
-// sigmoid(out), with c and d [width].
-KERNEL(256) delta_gates(const Elements e) {
-    u64 i = element();
-    if (i < e.len) {
-        float x = e.b[i] + e.d[i % e.width];
-        // Beyond 20 the two are equal in single precision.
-        float softplus = x > 20.0f ? x : log1pf(expf(x));
-        e.a[i] = -expf(e.c[i % e.width]) * softplus;
-        e.out[i] = sigmoid(e.out[i]);
-    }
-}
-
 // Rotates dimension j with j + half by the angles of the row's position.
 KERNEL(256) rope(const Rope a) {
     u64 i = element();

@@ -78,17 +78,26 @@ arguments! {
         eps: f32,
         unused: u32,
     }
-    Elements 64 {
+    Elements 56 {
         a: Address,
         b: Address,
         c: Address,
-        d: Address,
         out: Address,
         rows: Address,
         len: u32,
         width: u32,
         each: u32,
         limit: u32,
+    }
+    Gates 56 {
+        a: Address,
+        b: Address,
+        a_log: Address,
+        dt_bias: Address,
+        g: Address,
+        beta: Address,
+        len: u32,
+        heads: u32,
     }
     Rope 40 {
         x: Address,

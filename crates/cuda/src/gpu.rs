@@ -39,6 +39,7 @@ pub(crate) struct Inner {
 const TEST_BUDGET: u64 = 32 << 20;
 
 /// Compiled kernels.
+#[derive(Clone)]
 pub struct Kernels {
     /// Capability, or 0 for PTX, and image.
     images: Vec<(u32, Vec<u8>)>,
@@ -84,6 +85,12 @@ impl Kernels {
             images.map(|(_, image)| image.as_slice()).collect()
         };
         kinds.into_iter().map(of).collect()
+    }
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kernels({} images)", self.images.len())
     }
 }
 

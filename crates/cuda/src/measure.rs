@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{CudaError, Result};
 use crate::gpu::Gpu;
 use crate::ops;
 use crate::pinned::Pinned;
@@ -15,6 +15,8 @@ pub struct Rates {
     pub upload: f64,
     /// Seconds from a launch to the end of waiting for it.
     pub launch: f64,
+    /// Bytes per second that the GPU reads from and writes to its memory.
+    pub memory: f64,
 }
 
 impl Gpu {
@@ -47,9 +49,35 @@ impl Gpu {
             self.wait()?;
             launch = launch.min(start.elapsed().as_secs_f64());
         }
+        drop(target);
         Ok(Rates {
             upload: BYTES as f64 / upload.max(1e-9),
             launch,
+            memory: self.memory_rate()?,
         })
+    }
+
+    /// By copies of more than any cache holds, if there is so much room.
+    fn memory_rate(&self) -> Result<f64> {
+        const TRIALS: usize = 4;
+        let mut bytes = (128 << 20).min(self.info().total as usize / 64);
+        let (from, to) = loop {
+            let pair = self.bytes(bytes).and_then(|a| Ok((a, self.bytes(bytes)?)));
+            match pair {
+                Err(CudaError::OutOfMemory { .. }) if bytes > 1 << 20 => bytes /= 2,
+                pair => break pair?,
+            }
+        };
+        self.context().clear(from.address(), bytes, self.main())?;
+        let mut best = f64::INFINITY;
+        for _ in 0..TRIALS {
+            self.wait()?;
+            let start = Instant::now();
+            let (context, main) = (self.context(), self.main());
+            context.copy_within(to.address(), from.address(), bytes, main)?;
+            self.wait()?;
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        Ok(2.0 * bytes as f64 / best.max(1e-9))
     }
 }

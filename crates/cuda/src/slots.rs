@@ -120,6 +120,29 @@ impl Slots {
         Ok(())
     }
 
+    /// Copies what is in slot `from` to slot `to`, behind the uploads and uses of both.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn relocate(&mut self, from: usize, to: usize) -> Result<()> {
+        if from == to {
+            return Ok(());
+        }
+        let [source, target] = [from, to].map(|slot| self.address(slot, 0));
+        self.begin_use(from)?;
+        self.begin_use(to)?;
+        let (context, main) = (self.gpu.context(), self.gpu.main());
+        context.copy_within(target, source, self.slot_bytes, main)?;
+        let mark = self.gpu.uploads().mark(main)?;
+        self.end_use(from, mark);
+        self.states[to] = State {
+            copy: self.states[from].copy,
+            awaited: AtomicBool::new(true),
+            used: AtomicU64::new(mark),
+        };
+        Ok(())
+    }
+
     fn free_chunks(&mut self, from: usize) {
         for chunk in self.chunks.drain(from..) {
             self.gpu.release(chunk.buffer);

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use moestro_kernels::DeltaShape;
 
-use crate::arguments::{Conv, Delta, Elements};
+use crate::arguments::{Conv, Delta, Gates};
 use crate::array::Array;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::ops::elements::each;
 use crate::ops::{row_count, word};
 
 /// Inputs that a convolution may look at.
@@ -78,18 +77,23 @@ pub fn delta_gates(
     assert_eq!(dt_bias.len(), n, "delta_gates: one bias per head");
     row_count("delta_gates input", a.len(), n);
     assert_eq!(a.len(), b.len(), "delta_gates: equal shapes");
-    let g = gpu.empty(a.len())?;
-    let beta = b.duplicate()?;
-    let arguments = Elements {
-        a: g.address(),
-        b: a.address(),
-        c: a_log.address(),
-        d: dt_bias.address(),
-        out: beta.address(),
-        width: word(n),
-        ..Elements::default()
+    let (g, beta) = (gpu.empty(a.len())?, gpu.empty(a.len())?);
+    let arguments = Gates {
+        a: a.address(),
+        b: b.address(),
+        a_log: a_log.address(),
+        dt_bias: dt_bias.address(),
+        g: g.address(),
+        beta: beta.address(),
+        len: word(a.len()),
+        heads: word(n),
     };
-    each(gpu, "delta_gates", a.len(), arguments)?;
+    gpu.launch(
+        "delta_gates",
+        [a.len().div_ceil(128), 1, 1],
+        128,
+        &arguments,
+    )?;
     Ok((g, beta))
 }
 

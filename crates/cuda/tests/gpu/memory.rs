@@ -1,8 +1,9 @@
 //! The budget, the pool and what happens when memory runs out.
 
 use crate::common::{BUDGET, fixture, kernels, put};
-use moestro_cuda::{CudaError, Gpu, KvCache, KvFormat, Slots};
+use moestro_cuda::{CudaError, Gpu, KvCache, KvFormat, Matrix, Slots, matmul};
 use moestro_cuda_emulator::load;
+use moestro_kernels::Format;
 
 #[test]
 fn freed_buffers_are_used_again() {
@@ -35,6 +36,25 @@ fn a_buffer_may_change_hands_while_the_gpu_is_behind() {
         for (i, array) in kept.iter().enumerate() {
             assert_eq!(array.read().unwrap(), vec![i as f32; 64]);
         }
+    }
+}
+
+#[test]
+fn memory_is_given_back_only_when_the_gpu_is_done_with_it() {
+    for seed in 0..8 {
+        let f = fixture(seed);
+        let array = put(&f, &[3.0; 64]);
+        let copy = array.duplicate().unwrap();
+        drop(array);
+        f.gpu.trim().unwrap();
+        assert_eq!(copy.read().unwrap(), [3.0; 64]);
+
+        let mut bytes = f.gpu.bytes(4 * 64).unwrap();
+        bytes.write(0, &1.5f32.to_le_bytes().repeat(64)).unwrap();
+        let matrix = Matrix::new(Format::F32, 1, 64, &bytes, 0).unwrap();
+        let product = matmul(&f.gpu, matrix, &copy).unwrap();
+        drop(bytes);
+        assert_eq!(product.read().unwrap(), [64.0 * 3.0 * 1.5]);
     }
 }
 
@@ -150,4 +170,6 @@ fn rates_are_measured() {
     let rates = f.gpu.measure().unwrap();
     assert!(rates.upload > 1e6 && rates.upload.is_finite());
     assert!(rates.launch > 0.0 && rates.launch < 1.0);
+    assert!(rates.memory > 1e6 && rates.memory.is_finite());
+    assert_eq!(f.gpu.used(), f.gpu.idle(), "nothing is left in use");
 }

@@ -158,6 +158,55 @@ fn resizing_keeps_the_first_slots_and_gives_memory_back() {
 }
 
 #[test]
+fn an_expert_can_move_to_another_slot() {
+    for seed in 0..12 {
+        let f = fixture(seed);
+        let mut random = Random::new(seed);
+        let mut slots = slots(&f, 3);
+        let x = random.floats(WIDTH);
+        let [a, b, c] = [0, 1, 2].map(|_| Expert::new(&mut random));
+        slots.upload(0, a.parts()).unwrap();
+        slots.upload(2, b.parts()).unwrap();
+        let before = compute(&f, &slots, &[2], &x);
+        // Behind the upload of the one and the use of the other, before the next.
+        slots.relocate(0, 2).unwrap();
+        slots.upload(0, c.parts()).unwrap();
+        let after = compute(&f, &slots, &[2, 0], &x);
+        // What was moved is written over in its turn.
+        slots.upload(2, b.parts()).unwrap();
+        let last = compute(&f, &slots, &[2], &x);
+        assert_close(&before.read().unwrap(), &b.output(&f, &x), 1e-3, "before");
+        let want = [a.output(&f, &x), c.output(&f, &x)].concat();
+        assert_close(&after.read().unwrap(), &want, 1e-3, "moved");
+        assert_close(&last.read().unwrap(), &b.output(&f, &x), 1e-3, "last");
+        slots.relocate(1, 0).unwrap();
+        assert!(
+            slots.arrived(2).unwrap() && !slots.arrived(0).unwrap(),
+            "nothing was there"
+        );
+    }
+}
+
+#[test]
+fn an_expert_moves_behind_uploads_that_are_under_way() {
+    for seed in 0..12 {
+        for first in [0, 1] {
+            let f = fixture(seed);
+            let mut random = Random::new(seed);
+            let mut slots = slots(&f, 2);
+            let x = random.floats(WIDTH);
+            let experts = [0, 1].map(|_| Expert::new(&mut random));
+            for slot in [first, 1 - first] {
+                slots.upload(slot, experts[slot].parts()).unwrap();
+            }
+            slots.relocate(0, 1).unwrap();
+            let got = compute(&f, &slots, &[1], &x).read().unwrap();
+            assert_close(&got, &experts[0].output(&f, &x), 1e-3, "moved");
+        }
+    }
+}
+
+#[test]
 fn a_part_may_hold_an_order_of_columns() {
     let f = fixture(3);
     let mut random = Random::new(3);
