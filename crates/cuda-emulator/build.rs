@@ -13,7 +13,7 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let folders = [here.join("../cuda/kernels"), here.join("tests/kernels")];
     let own = [here.join("runtime"), here.join("device")];
-    for folder in own.iter().chain(&folders).filter(|folder| folder.exists()) {
+    for folder in own.iter().chain(&folders) {
         println!("cargo::rerun-if-changed={}", folder.display());
     }
     println!("cargo::rerun-if-changed=build.rs");

@@ -408,7 +408,10 @@ API cuLaunchKernel(const Kernel *kernel, unsigned grid_x, unsigned grid_y, unsig
     dim3 grid(grid_x, grid_y, grid_z), threads(block_x, block_y, block_z);
     if (grid.count() == 0 || grid_x > 0x7fffffffu || grid_y > 65535 || grid_z > 65535) return INVALID_VALUE;
     if (threads.count() == 0 || threads.count() > 1024 || block_z > 64) return INVALID_VALUE;
-    if (kernel->most_threads != 0 && threads.count() > kernel->most_threads) return LAUNCH_OUT_OF_RESOURCES;
+    if (kernel->most_threads != 0 && threads.count() > kernel->most_threads) {
+        fprintf(stderr, "emulated GPU: %s is made for %u threads, not for %u\n", kernel->name, kernel->most_threads, static_cast<unsigned>(threads.count()));
+        return LAUNCH_OUT_OF_RESOURCES;
+    }
     if (shared_bytes != 0 || extra != nullptr) return complain(INVALID_VALUE, "cuLaunchKernel: dynamic shared memory and `extra` are not imitated");
     std::function<void()> body = kernel->bind(arguments);
     enqueue(stream, [=] { return run_kernel(*kernel, grid, threads, body); });
