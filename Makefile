@@ -2,7 +2,7 @@
 # missing; see tools/install-dependencies.sh.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test package try-package bindings icons
+.PHONY: help run test cuda package try-package bindings icons
 
 NPM := npm --prefix ui
 UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) \
@@ -13,26 +13,29 @@ help: ## Show this list
 
 run: ## Build the app and open its window
 	tools/install-dependencies.sh run
-	$(MAKE) ui/dist/assets
-	cargo run --release --locked --bin moestro-desktop
+	$(MAKE) cuda ui/dist/assets
+	cargo run --release --locked --features cuda --bin moestro-desktop
 
 test: ## Check the style and run all tests, the real window included
 	tools/install-dependencies.sh test
-	$(MAKE) ui/dist/assets
+	$(MAKE) cuda ui/dist/assets
 	$(NPM) run check
 	$(NPM) run lint
 	$(NPM) run test
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked
+	cargo clippy --workspace --all-targets --locked --features cuda -- -D warnings
+	cargo test --workspace --locked --features cuda
+
+cuda: ## Compile the GPU kernels; needs no GPU
+	@python3 tools/cuda/build.py
 
 PACKAGE := target/package
 CLI := target/release/moestro
 
 package: ## Make the .deb and the .rpm, in target/release/bundle
 	tools/install-dependencies.sh run
-	$(MAKE) ui/dist/assets
-	cargo build --release --locked --workspace --bins
+	$(MAKE) cuda ui/dist/assets
+	cargo build --release --locked --workspace --features cuda --bins
 	rm -rf $(PACKAGE)
 	mkdir -p $(PACKAGE)/man
 	$(CLI) manual $(PACKAGE)/man

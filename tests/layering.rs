@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "moestro-engine",
         &[
+            "moestro-cuda",
             "moestro-kernels",
             "moestro-checkpoint",
             "moestro-text",

@@ -7,10 +7,11 @@ set -euo pipefail
 
 readonly min_rust=1.95 min_node=20.19
 
-packages=(build-essential pkg-config libwebkit2gtk-4.1-dev libgl1-mesa-dri fonts-dejavu-core)
+packages=(build-essential pkg-config libwebkit2gtk-4.1-dev libgl1-mesa-dri fonts-dejavu-core
+    python3 python3-venv)
 case "${1-}" in
 run) ;;
-test) packages+=(webkit2gtk-driver xvfb dbus gnome-keyring python3 python3-venv) ;;
+test) packages+=(webkit2gtk-driver xvfb dbus gnome-keyring) ;;
 *)
     echo "usage: $0 run|test" >&2
     exit 2
