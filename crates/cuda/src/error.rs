@@ -38,9 +38,12 @@ pub enum CudaError {
     },
     /// An allocation did not fit; everything allocated before is intact.
     #[error(
-        "not enough GPU memory: {wanted} more bytes are needed, {used} of a budget of {budget} \
-         are in use and the GPU has {free} free; lower the number of experts on the GPU or close \
-         other programs that use it"
+        "not enough GPU memory: {} more are needed, {} of a budget of {} are in use and the GPU \
+         has {} free; lower the budget of experts on the GPU or close other programs that use it",
+        size(*wanted),
+        size(*used),
+        size(*budget),
+        size(*free)
     )]
     OutOfMemory {
         /// Bytes asked for.
@@ -53,7 +56,10 @@ pub enum CudaError {
         free: u64,
     },
     /// There is not enough memory that the GPU can read directly.
-    #[error("the system gives no {wanted} bytes of pinned memory for transfers to the GPU")]
+    #[error(
+        "the system gives no {} of pinned memory for transfers to the GPU; close other programs",
+        size(*wanted)
+    )]
     PinnedMemory {
         /// Bytes asked for.
         wanted: u64,
@@ -86,3 +92,12 @@ pub enum CudaError {
 
 /// A result of this crate.
 pub type Result<T, E = CudaError> = std::result::Result<T, E>;
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.iter().find(|(shift, _)| bytes >> shift > 0) {
+        Some((shift, unit)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64),
+        None => format!("{bytes} bytes"),
+    }
+}

@@ -16,6 +16,10 @@ const HEADS: usize = 8;
 /// has enough to do for a part of it.
 const SPREAD: usize = 8;
 
+/// Floats of unfinished results that are kept at once, unless those of one token are
+/// more.
+const UNFINISHED: usize = 1 << 18;
+
 /// Causal attention of the rows `rows` of `q`, `[t, nq, d]`, over `cache`, to the same
 /// rows of `out`. The query of row `rows.start + i` is at position `first_position + i`
 /// and sees the keys up to and including its own; head `h` uses key head `h / (nq /
@@ -62,23 +66,9 @@ pub fn attention(
     }
     let blocks = seen.div_ceil(BLOCK);
     let spread = rows.len() <= SPREAD && blocks > 1;
-    let partial = match spread {
-        true => Some(gpu.empty(rows.len() * nq * blocks * (2 + d))?),
-        false => None,
-    };
-    let arguments = Attention {
-        blocks: cache.table(),
-        q: q.address(),
-        out: out.address(),
-        partial: partial.as_ref().map_or(0, Array::address),
-        first_row: word(rows.start),
-        rows: word(rows.len()),
-        nq: word(nq),
-        nkv: word(nkv),
-        d: word(d),
-        first_position: word(first_position),
-        parts: word(blocks),
-        scale: 1.0 / (d as f32).sqrt(),
+    let together = match spread {
+        true => (UNFINISHED / (nq * blocks * (2 + d))).max(1),
+        false => rows.len(),
     };
     let kernel = match (cache.format(), d) {
         (KvFormat::F16, ..=128) => "attention_f16_4",
@@ -87,10 +77,32 @@ pub fn attention(
         (KvFormat::F32, _) => "attention_f32_8",
     };
     let groups = nkv * (nq / nkv).div_ceil(HEADS);
-    let depth = if spread { blocks } else { 1 };
-    gpu.launch(kernel, [rows.len(), groups, depth], 256, &arguments)?;
-    if spread {
-        gpu.launch("attention_merge", [rows.len() * nq, 1, 1], 256, &arguments)?;
+    for first in (0..rows.len()).step_by(together) {
+        let count = together.min(rows.len() - first);
+        let blocks = (first_position + first + count).div_ceil(BLOCK);
+        let partial = match spread {
+            true => Some(gpu.empty(count * nq * blocks * (2 + d))?),
+            false => None,
+        };
+        let arguments = Attention {
+            blocks: cache.table(),
+            q: q.address(),
+            out: out.address(),
+            partial: partial.as_ref().map_or(0, Array::address),
+            first_row: word(rows.start + first),
+            rows: word(count),
+            nq: word(nq),
+            nkv: word(nkv),
+            d: word(d),
+            first_position: word(first_position + first),
+            parts: word(blocks),
+            scale: 1.0 / (d as f32).sqrt(),
+        };
+        let depth = if spread { blocks } else { 1 };
+        gpu.launch(kernel, [count, groups, depth], 256, &arguments)?;
+        if spread {
+            gpu.launch("attention_merge", [count * nq, 1, 1], 256, &arguments)?;
+        }
     }
     Ok(())
 }

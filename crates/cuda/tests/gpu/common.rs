@@ -4,11 +4,27 @@ use moestro_cuda::{Array, Bytes, Gpu, Kernels, Matrix};
 use moestro_cuda_emulator::{Emulator, load};
 use moestro_kernels::{self as cpu, Compute, Format, pack, packed_bytes};
 
-/// An open GPU. The emulator is dropped last.
+/// An open GPU. The stand-in, if it is none, is dropped last.
 pub struct Fixture {
     pub gpu: Gpu,
     pub c: Compute,
-    pub emulator: Emulator,
+    pub emulator: Option<Emulator>,
+}
+
+/// The number of an actual GPU that is to be tested in place of the stand-in, in the
+/// variable `MOESTRO_TEST_GPU`; needs the feature `cuda`.
+fn actual() -> Option<usize> {
+    let number = std::env::var("MOESTRO_TEST_GPU").ok()?;
+    Some(
+        number
+            .parse()
+            .expect("MOESTRO_TEST_GPU is the number of a GPU"),
+    )
+}
+
+/// The stand-in; `None` if an actual GPU is tested, which cannot be made to fail.
+pub fn emulated(settings: &str) -> Option<Emulator> {
+    actual().is_none().then(|| load(settings))
 }
 
 pub fn kernels() -> Kernels {
@@ -19,12 +35,24 @@ pub const BUDGET: u64 = 1 << 30;
 
 /// A GPU whose streams go their ways as `seed` says.
 pub fn fixture(seed: u64) -> Fixture {
-    let emulator = load(&format!("seed={seed}"));
-    let gpu = Gpu::open_with(0, BUDGET, &kernels()).expect("the stand-in opens");
+    let emulator = emulated(&format!("seed={seed}"));
+    let gpu = match actual() {
+        Some(number) => Gpu::open(number, BUDGET),
+        None => Gpu::open_with(0, BUDGET, &kernels()),
+    };
     Fixture {
-        gpu,
+        gpu: gpu.expect("the GPU opens"),
         c: Compute::new(1),
         emulator,
+    }
+}
+
+impl Fixture {
+    /// Launches, copies and allocations so far; of an actual GPU nobody knows.
+    pub fn counts(&self) -> [u64; 3] {
+        self.emulator.as_ref().map_or([0; 3], |emulator| {
+            ["launches", "copies", "allocations"].map(|what| emulator.count(what))
+        })
     }
 }
 
