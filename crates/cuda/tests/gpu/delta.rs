@@ -8,7 +8,7 @@ use moestro_kernels::{self as cpu, DeltaShape, Rows};
 fn the_convolution_carries_its_state() {
     let f = fixture(1);
     let mut random = Random::new(1);
-    for (channels, taps) in [(5, 1), (40, 2), (300, 4), (129, 8)] {
+    for (channels, taps) in [(5, 1), (40, 2), (129, 8), (8192, 4)] {
         let tokens = 9;
         let x = random.floats(tokens * channels);
         let weight = random.floats(channels * taps);
@@ -116,6 +116,8 @@ fn the_rule_equals_the_cpu() {
         (1, 2, 128, 128, 5),
         (1, 1, 200, 40, 3),
         (2, 2, 16, 33, 20),
+        // Qwen3-Next-80B-A3B
+        (16, 32, 128, 128, 2),
     ] {
         let shape = DeltaShape {
             key_heads,

@@ -192,6 +192,36 @@ fn columns_of_experts_in_another_order() {
 }
 
 #[test]
+fn an_expert_of_the_dimensions_of_qwen3_next() {
+    let f = fixture(9);
+    let mut random = Random::new(9);
+    let (hidden, inner) = (2048, 512);
+    let gate = Weights::new(&f, &mut random, Format::Q4K, inner, hidden);
+    let up = Weights::new(&f, &mut random, Format::Q4K, inner, hidden);
+    let down = Weights::new(&f, &mut random, Format::Q6K, hidden, inner);
+    let x = random.floats(2 * hidden);
+    let mut out = f.gpu.zeros(2 * hidden).unwrap();
+    let task = ExpertTask {
+        gate: gate.on_gpu(),
+        up: up.on_gpu(),
+        down: down.on_gpu(),
+        tokens: &[1, 0],
+        first_row: 0,
+    };
+    swiglu(&f.gpu, &put(&f, &x), &[task], &mut out).unwrap();
+    let mut want = vec![0.0; 2 * hidden];
+    let task = cpu::ExpertTask {
+        gate: gate.on_cpu(),
+        up: up.on_cpu(),
+        down: down.on_cpu(),
+        tokens: &[1, 0],
+        out: &mut want,
+    };
+    cpu::swiglu(&f.c, &x, &mut [task]);
+    assert_close(&out.read().unwrap(), &want, TOLERANCE, "an expert");
+}
+
+#[test]
 fn the_router_chooses_like_the_cpu() {
     let f = fixture(6);
     let mut random = Random::new(6);
