@@ -1,6 +1,6 @@
 //! A GPU's context and what belongs to it. Every call of the driver goes through
 //! here: it makes the context current, and from its result it learns whether the GPU
-//! is lost. Nothing outside the files `driver`, `context`, `pinned` and `arguments`
+//! is lost. Nothing outside `driver`, `probe`, `context`, `pinned` and `arguments`
 //! needs `unsafe`: device addresses are numbers, and what a kernel does with a wrong
 //! one happens on the GPU, not in memory that Rust knows.
 
