@@ -2,14 +2,14 @@
 # missing; see tools/install-dependencies.sh.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cuda package try-package bindings icons
+.PHONY: help run test cuda test-gpu package try-package bindings icons
 
 NPM := npm --prefix ui
 UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) \
 	$(wildcard ui/*.html ui/*.json ui/*.ts ui/*.js)
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: ## Build the app and open its window
 	tools/install-dependencies.sh run
@@ -25,6 +25,11 @@ test: ## Check the style and run all tests, the real window included
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --features cuda -- -D warnings
 	cargo test --workspace --locked --features cuda
+
+GPU ?= 0
+test-gpu: ## Run the tests of the GPU code on the NVIDIA GPU of this machine
+	$(MAKE) cuda
+	MOESTRO_TEST_GPU=$(GPU) cargo test --locked -p moestro-cuda --features cuda --test gpu
 
 cuda: ## Compile the GPU kernels; needs no GPU
 	@python3 tools/cuda/build.py

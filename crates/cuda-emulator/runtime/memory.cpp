@@ -46,21 +46,30 @@ struct Holder {
 };
 static constexpr size_t MOST_HOLDERS = 64;
 
+static Holder *open_holders(const std::string &path) {
+    size_t bytes = MOST_HOLDERS * sizeof(Holder);
+    int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *at = MAP_FAILED;
+    if (file >= 0 && ftruncate(file, static_cast<off_t>(bytes)) == 0) {
+        at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    }
+    if (at == MAP_FAILED) {
+        fprintf(stderr, "emulated GPU: %s: %s\n", path.c_str(), strerror(errno));
+        abort();
+    }
+    close(file);
+    return static_cast<Holder *>(at);
+}
+
 static Holder *holders() {
     static Holder own[MOST_HOLDERS];
-    static Holder *all = [] {
-        const std::string &path = settings().shared;
-        if (path.empty()) return own;
-        int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        void *at = MAP_FAILED;
-        if (file >= 0 && ftruncate(file, sizeof own) == 0) at = mmap(nullptr, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-        if (at == MAP_FAILED) {
-            fprintf(stderr, "emulated GPU: %s: %s\n", path.c_str(), strerror(errno));
-            abort();
-        }
-        close(file);
-        return static_cast<Holder *>(at);
-    }();
+    static std::string opened;
+    static Holder *all = own;
+    const std::string &path = settings().shared;
+    if (path != opened) {
+        all = path.empty() ? own : open_holders(path);
+        opened = path;
+    }
     return all;
 }
 
@@ -74,20 +83,22 @@ static uint64_t held_here(uint64_t small, uint64_t large) {
 }
 
 // The entry of this process, taken over from one that has ended if need be.
-static void publish() {
-    static Holder *mine = [] {
-        uint32_t self = static_cast<uint32_t>(getpid());
-        for (size_t i = 0; i < MOST_HOLDERS; i++) {
-            Holder &holder = holders()[i];
-            uint32_t owner = holder.process;
-            bool is_free = owner == 0 || owner == self || !is_alive(owner);
-            if (is_free && holder.process.compare_exchange_strong(owner, self)) return &holder;
-        }
-        fprintf(stderr, "emulated GPU: more than %zu processes use it\n", MOST_HOLDERS);
-        abort();
-    }();
-    mine->bytes = held_here(small_bytes, large_bytes);
+static Holder &own_entry() {
+    uint32_t self = static_cast<uint32_t>(getpid());
+    Holder *all = holders();
+    for (size_t i = 0; i < MOST_HOLDERS; i++) {
+        if (all[i].process == self) return all[i];
+    }
+    for (size_t i = 0; i < MOST_HOLDERS; i++) {
+        uint32_t owner = all[i].process;
+        bool is_free = owner == 0 || !is_alive(owner);
+        if (is_free && all[i].process.compare_exchange_strong(owner, self)) return all[i];
+    }
+    fprintf(stderr, "emulated GPU: more than %zu processes use it\n", MOST_HOLDERS);
+    abort();
 }
+
+static void publish() { own_entry().bytes = held_here(small_bytes, large_bytes); }
 
 uint32_t process_with_vram(size_t &index) {
     while (index < MOST_HOLDERS) {

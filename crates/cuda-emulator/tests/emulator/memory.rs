@@ -43,6 +43,42 @@ fn memory_is_counted_as_nvml_does() {
     assert_eq!(gpu.alloc(&mut at, 1), 2);
 }
 
+/// Runs in the process that the next test starts: says what it sees.
+#[test]
+#[ignore = "a part of another test"]
+fn of_another_process() {
+    // SAFETY: the stand-in's initialisers fill tables of its own.
+    let driver = unsafe { libloading::Library::new("libcuda.so.1") };
+    assert!(driver.is_ok(), "{driver:?}");
+    let nvml = Nvml::init().unwrap();
+    let memory = nvml.device_by_index(0).unwrap().memory_info().unwrap();
+    println!("{} MiB are used", memory.used >> 20);
+}
+
+#[test]
+fn processes_see_each_other() {
+    let file = std::env::temp_dir().join(format!("emulated-gpu-{}", std::process::id()));
+    let settings = format!("vram=64M,context=8M,shared={}", file.display());
+    let emulator = moestro_cuda_emulator::load(&settings);
+    let gpu = Gpu::start(&emulator);
+    gpu.bytes(10 << 20);
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "memory::of_another_process",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("LD_LIBRARY_PATH", moestro_cuda_emulator::folder())
+        .env("MOESTRO_EMULATED_GPU", &settings)
+        .output()
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("18 MiB are used"), "{text}");
+}
+
 #[test]
 fn what_is_told_to_fail_fails() {
     let emulator = moestro_cuda_emulator::load("fail=launch:3");
