@@ -149,7 +149,6 @@ def replace(folder: Path, files: list[Path]) -> None:
 
 
 def main() -> None:
-    folder = toolkit()
     IMAGES.mkdir(parents=True, exist_ok=True)
     headers = b"\0".join(file.read_bytes() for file in sorted(KERNELS.glob("*.cuh")))
     sources = sorted(KERNELS.glob("*.cu"))
@@ -161,11 +160,12 @@ def main() -> None:
             image = IMAGES / image_name(source, headers, capability)
             lines.append(f"{capability} {image.name}\n")
             if not image.exists():
-                jobs.append((folder, source, capability, image))
+                jobs.append((source, capability, image))
     if jobs:
+        folder = toolkit()
         print(f"Compiling {len(jobs)} images of GPU kernels", flush=True)
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            for done in [pool.submit(make, *job) for job in jobs]:
+            for done in [pool.submit(make, folder, *job) for job in jobs]:
                 done.result()
     wanted = {line.split()[1] for line in lines}
     for image in IMAGES.iterdir():
