@@ -140,6 +140,7 @@ export class Residency {
     return {
       rows: this.#rows(),
       tiers: this.#tiers(),
+      gpu: { layers: 0, embeddings: false, head: false, experts: 0 },
       experts_per_layer: this.#experts,
       experts_total: total,
       experts_min: 1,
@@ -199,6 +200,9 @@ export class Residency {
         wait_us: wait_us / rows,
         swap_p50_us: 850 + layer * 7,
         swap_p95_us: 2000 + layer * 15,
+        vram_slots: 0,
+        vram_resident: 0,
+        vram_hits: 0,
         cache_off: false,
       })),
       heat: btoa(String.fromCharCode(...this.#cells)),

@@ -427,6 +427,8 @@ export const text = {
     layer: 'Layer',
     slots: 'Slots',
     residentColumn: 'Filled',
+    vramColumn: 'In VRAM',
+    gpuColumn: 'By the GPU',
     read: 'Read',
     waited: 'Waited',
     swap: 'One read, P50 / P95',

@@ -92,6 +92,10 @@ pub struct ModelArguments {
     /// RAM the engine may use, such as 12GB or 800MiB [default: what is free]
     #[arg(long, visible_alias = "ram", value_name = "SIZE", value_parser = parse_size)]
     pub ram_budget: Option<u64>,
+    /// VRAM the engine may use, such as 14GB; 0 leaves the GPU alone [default: what is
+    /// free]
+    #[arg(long, visible_alias = "vram", value_name = "SIZE", value_parser = parse_size)]
+    pub vram_budget: Option<u64>,
     /// Tokens of context [default: what fits, at most 32768]
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
@@ -194,9 +198,6 @@ pub struct Perplexity {
 pub struct Plan {
     #[command(flatten)]
     pub model: ModelArguments,
-    /// VRAM to plan with, whatever this machine has, such as 14GB
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub vram: Option<u64>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -229,7 +230,7 @@ impl ModelArguments {
 
     pub fn memory(&self) -> MemorySettings {
         MemorySettings {
-            vram_budget: None,
+            vram_budget: self.vram_budget,
             ram_budget: self.ram_budget,
             cached_experts_per_layer: self.experts_per_layer,
             context: self.context,
@@ -252,6 +253,7 @@ impl ModelArguments {
                 None => None,
                 Some(target) => Some((target, cache::store()?)),
             },
+            gpu_kernels: None,
         };
         let mut progress = progress(&path);
         let engine = Engine::load(

@@ -111,7 +111,7 @@ fn round(engine: &mut Engine, prompt: usize, generate: usize) -> Result<Round> {
     let prompt: Vec<u32> = (0..prompt as u32)
         .map(|i| i.wrapping_mul(2_654_435_761) % vocabulary)
         .collect();
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     let start = Instant::now();
     for chunk in prompt.chunks(Engine::PREFILL_CHUNK) {
         engine.forward(&mut session, chunk, Logits::Last, &never)?;

@@ -28,7 +28,7 @@ pub fn run(a: &Generate) -> Result<()> {
     };
     let request = request(a, text);
     let mut engine = a.model.load(Precision::default())?;
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     let mut answer = Generation::new(&engine, &mut session, &request)?;
     let mut out = std::io::stdout();
     loop {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use moestro_engine::placement::{place, show_bytes};
-use moestro_engine::protocol::{MemorySettings, Placement, Tier};
+use moestro_engine::protocol::{Placement, Tier};
 use moestro_engine::{Precision, hardware, inspect};
 
 use crate::arguments::Plan;
@@ -12,15 +12,12 @@ pub fn run(a: &Plan) -> Result<()> {
     let inspection = inspect(&path, Precision::default())?;
     let hardware = hardware::probe();
     // A VRAM size on the command line asks "what if", whatever is built in here.
-    let vram_note = if a.vram.is_some() {
+    let vram_note = if a.model.vram_budget.is_some() {
         ""
     } else {
         hardware.gpu_note.as_str()
     };
-    let settings = MemorySettings {
-        vram_budget: a.vram,
-        ..a.model.memory()
-    };
+    let settings = a.model.memory();
     let placement = place(&inspection.sizes, &hardware, &settings, vram_note);
     if a.json {
         println!("{}", serde_json::to_string_pretty(&placement)?);
@@ -32,8 +29,8 @@ pub fn run(a: &Plan) -> Result<()> {
             inspection.manifest.format_shares()
         );
         show(&placement);
-        if a.vram.is_some() {
-            println!("note: planned for a GPU; this version computes on the CPU only.");
+        if placement.gpu.layers > 0 && !hardware.gpu_note.is_empty() {
+            println!("note: planned for a GPU. {}", hardware.gpu_note);
         }
     }
     Ok(())

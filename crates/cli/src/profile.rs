@@ -93,7 +93,7 @@ fn answer(engine: &mut Engine, prompt: &str, max_tokens: usize) -> Result<()> {
         max_tokens: Some(max_tokens),
         ..GenerateRequest::default()
     };
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     let mut answer = Generation::new(engine, &mut session, &request)?;
     let never = Cancel::new();
     while !matches!(

@@ -32,7 +32,7 @@ fn decode(engine: &mut Engine, streams: usize, tokens: usize) -> Result<f64> {
     for stream in 0..streams as u32 {
         let word = |i: u32| (i + 1000 * stream).wrapping_mul(2_654_435_761) % vocabulary;
         let prompt: Vec<u32> = (0..PROMPT as u32).map(word).collect();
-        let mut session = engine.session();
+        let mut session = engine.session()?;
         let (last, before) = prompt.split_last().expect("a prompt has tokens");
         engine.forward(&mut session, before, Logits::None, &never)?;
         sessions.push(session);

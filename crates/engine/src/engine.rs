@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Tensor;
-use moestro_checkpoint::{Checkpoint, Metadata};
+use moestro_checkpoint::Checkpoint;
+use moestro_cuda::{Gpu, Kernels};
 use moestro_kernels::{Compute, Isa};
 use moestro_residency::{Elastic, Policy};
 
@@ -14,14 +15,15 @@ use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::experts::Experts;
 use crate::forecast::{self, Pace};
+use crate::gpu;
 use crate::hardware;
+use crate::info::{describe, model_id, profile_path};
 use crate::layers::Context;
-use crate::model::{Logits, Model, Part};
+use crate::model::{Logits, Model, OnGpu, Part};
 use crate::placement::{self, ModelSizes, PREFILL_CHUNK, place};
 use crate::precision::Precision;
 use crate::protocol::{
-    CachePolicy, Component, Forecast, Hardware, LoadStage, MemorySettings, ModelInfo, ModelSource,
-    Placement,
+    CachePolicy, Component, Forecast, Hardware, LoadStage, MemorySettings, ModelInfo, Placement,
 };
 use crate::quantize::{self, Quantize, Store};
 use crate::session::Session;
@@ -42,6 +44,8 @@ pub struct LoadOptions {
     pub profiles: Option<PathBuf>,
     /// What to quantize the weights to, and where to keep the result.
     pub quantize: Option<(Quantize, Store)>,
+    /// Compiled kernels in place of those in the program.
+    pub gpu_kernels: Option<Kernels>,
 }
 
 pub struct Engine {
@@ -56,6 +60,8 @@ pub struct Engine {
     experts: Experts,
     precision: Precision,
     pace: Pace,
+    /// If some of the model is there.
+    gpu: Option<Gpu>,
 }
 
 /// A checkpoint that was looked at but not loaded.
@@ -98,23 +104,39 @@ impl Engine {
     pub fn load(
         path: &Path,
         options: &LoadOptions,
-        hardware: Hardware,
+        mut hardware: Hardware,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(LoadStage, u64, u64),
+    ) -> Result<Engine> {
+        match Engine::load_on(path, options, hardware.clone(), cancel, progress) {
+            // The processor alone can do it too.
+            Err(EngineError::Gpu(error)) if hardware.gpu_note.is_empty() => {
+                hardware.gpu_note = gpu::note(&error);
+                Engine::load_on(path, options, hardware, cancel, progress)
+            }
+            done => done,
+        }
+    }
+
+    /// Loads onto the GPU what fits there, if the hardware has one to use.
+    fn load_on(
+        path: &Path,
+        options: &LoadOptions,
+        mut hardware: Hardware,
         cancel: &Cancel,
         progress: &mut dyn FnMut(LoadStage, u64, u64),
     ) -> Result<Engine> {
         progress(LoadStage::Opening, 0, 0);
+        let checkpoint = open(path, options, &hardware, cancel, progress)?;
         let Inspection {
             checkpoint,
             blueprint,
             mut manifest,
             mut sizes,
-        } = examine(
-            open(path, options, &hardware, cancel, progress)?,
-            options.precision,
-        )?;
+        } = examine(checkpoint, options.precision)?;
         let text = Arc::new(TextAssets::read(&checkpoint)?);
         sizes.program_bytes = hardware::process_bytes();
-        let placement = place(&sizes, &hardware, &options.memory, &hardware.gpu_note);
+        let (gpu, placement) = gpu::place_and_open(&mut sizes, &mut hardware, options);
         if !placement.fits {
             return Err(EngineError::Budget(placement.notes.join(" ")));
         }
@@ -126,6 +148,10 @@ impl Engine {
             })?,
         };
         let info = describe(&checkpoint, &blueprint, &manifest);
+        let link = match &gpu {
+            None => None,
+            Some(gpu) => Some(gpu::link(gpu, &compute, sizes.mean_slot_bytes())?),
+        };
 
         let total = sizes.weights.values().sum();
         let mut done = 0;
@@ -135,7 +161,11 @@ impl Engine {
             cancel.check()
         };
         let mut loader = Loader::new(&checkpoint, &manifest, &mut count);
-        let model = Model::load(&mut loader, blueprint)?;
+        let model = Model::load(
+            &mut loader,
+            blueprint,
+            OnGpu::new(gpu.as_ref(), placement.gpu),
+        )?;
         let experts = std::mem::take(&mut manifest.experts);
         let mut experts = Experts::new(
             Arc::new(checkpoint),
@@ -146,6 +176,9 @@ impl Engine {
         )?;
         experts.resize(placement.experts_per_layer, is_even(&options.memory));
         experts.set_preloading(preloading(&options.memory));
+        if let (Some(gpu), Some(link)) = (&gpu, link) {
+            experts.offload(gpu, placement.gpu.layers, placement.gpu.experts, link)?;
+        }
         if let Some(folder) = &options.profiles {
             experts.use_profile(profile_path(folder, &info), &model_id(&info));
         }
@@ -161,14 +194,39 @@ impl Engine {
             experts,
             precision: options.precision,
             pace: Pace::new(elastic),
+            gpu,
         })
     }
 
     /// Most tokens that one call of [`Engine::forward`] should get.
     pub const PREFILL_CHUNK: usize = PREFILL_CHUNK;
 
-    pub fn session(&self) -> Session {
-        Session::new(&self.model.blueprint, self.precision.kv())
+    /// Errors: no memory on the GPU.
+    pub fn session(&self) -> Result<Session> {
+        let (blueprint, kv) = (&self.model.blueprint, self.precision.kv());
+        Session::new(blueprint, kv, self.state_on_gpu())
+    }
+
+    /// The GPU and how many layers keep their state there.
+    fn state_on_gpu(&self) -> Option<(&Gpu, usize)> {
+        self.gpu
+            .as_ref()
+            .map(|gpu| (gpu, self.placement.gpu.layers))
+    }
+
+    /// The GPU that computes a part of the model.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
+    }
+
+    /// VRAM of the GPU, if the machine has one.
+    pub(crate) fn vram_total(&self) -> u64 {
+        self.hardware.gpus.first().map_or(0, |gpu| gpu.vram_total)
+    }
+
+    /// Why no GPU is used; empty if one is.
+    pub fn gpu_note(&self) -> &str {
+        &self.hardware.gpu_note
     }
 
     pub fn placement(&self) -> &Placement {
@@ -196,6 +254,9 @@ impl Engine {
             return Err(EngineError::Budget(placement.notes.join(" ")));
         }
         self.pace.before_change(&self.experts, &placement);
+        if let Some(gpu) = &self.gpu {
+            gpu::set_budget(gpu, &self.sizes, &placement);
+        }
         self.placement = placement;
         self.experts.set_policy(policy(memory));
         self.experts.set_preloading(preloading(memory));
@@ -212,7 +273,9 @@ impl Engine {
     /// Looks at the machine's memory, from time to time. Slots are given back if
     /// other programs need it; state is kept. Between two tokens.
     pub fn look_at_memory(&mut self) {
-        if self.pace.look_at_memory(self.experts.slot_bytes()) {
+        let vram = || self.gpu.as_ref()?.free_vram().ok();
+        let slots = (self.experts.slot_bytes(), self.experts.vram_bytes());
+        if self.pace.look_at_memory(slots, vram) {
             self.apply_slots();
         }
     }
@@ -225,6 +288,12 @@ impl Engine {
         let slots = slots.saturating_sub(less).max(slots.min(1));
         self.experts
             .resize(slots, is_even(&self.placement.settings));
+        let in_vram = self.placement.gpu.experts;
+        let layers = &self.sizes.layers[..self.placement.gpu.layers];
+        let slot: u64 = layers.iter().map(|l| l.slot_bytes).sum();
+        let less = self.pace.vram_held_back().div_ceil(slot.max(1)) as usize;
+        // A GPU that fails here fails in the next step, which tells the person.
+        let _ = self.experts.resize_vram(in_vram.saturating_sub(less));
     }
 
     /// Slots per layer in force, on average.
@@ -258,6 +327,7 @@ impl Engine {
         let cx = Context {
             compute: &self.compute,
             cancel,
+            gpu: self.gpu.as_ref(),
         };
         let (model, experts) = (&self.model, &mut self.experts);
         let (start, before) = (Instant::now(), experts.step_seconds());
@@ -284,6 +354,7 @@ impl Engine {
         let cx = Context {
             compute: &self.compute,
             cancel,
+            gpu: self.gpu.as_ref(),
         };
         let (model, experts) = (&self.model, &mut self.experts);
         Session::advance_together(sessions, tokens, |states| {
@@ -317,8 +388,10 @@ impl Engine {
         let cx = Context {
             compute: &self.compute,
             cancel,
+            gpu: self.gpu.as_ref(),
         };
-        let mut state = State::new(&self.model.blueprint, self.precision.kv());
+        let (blueprint, kv) = (&self.model.blueprint, self.precision.kv());
+        let mut state = State::new(blueprint, kv, self.state_on_gpu())?;
         for (i, chunk) in tokens.chunks(PREFILL_CHUNK).enumerate() {
             let part = Part {
                 tokens: chunk,
@@ -400,64 +473,4 @@ fn preloading(memory: &MemorySettings) -> bool {
 /// Slots per layer that were asked for are the same in every layer.
 fn is_even(memory: &MemorySettings) -> bool {
     memory.cached_experts_per_layer.is_some()
-}
-
-/// What tells a model and its quantization from others, wherever its file lies.
-fn model_id(info: &ModelInfo) -> String {
-    format!(
-        "{} | {} | {} bytes",
-        info.name, info.formats, info.file_bytes
-    )
-}
-
-fn profile_path(folder: &Path, info: &ModelInfo) -> PathBuf {
-    let name: String = info
-        .name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(80)
-        .collect();
-    folder.join(format!("{name}-{}.json", info.file_bytes))
-}
-
-pub(crate) fn describe(
-    checkpoint: &Checkpoint,
-    blueprint: &crate::blueprint::Blueprint,
-    manifest: &Manifest,
-) -> ModelInfo {
-    let path = checkpoint.path();
-    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
-    let (name, source) = match checkpoint.metadata() {
-        Metadata::Gguf(meta) => {
-            let name = meta.string("general.name").ok().flatten().map(String::from);
-            (name.or(stem), ModelSource::Gguf)
-        }
-        Metadata::HuggingFace(_) => {
-            let folder = path.file_name().map(|s| s.to_string_lossy().into_owned());
-            (folder.or(stem), ModelSource::HuggingFace)
-        }
-    };
-    let moe = || blueprint.moe_layers().map(|(_, m)| m);
-    ModelInfo {
-        name: name.unwrap_or_else(|| "model".into()),
-        path: path.display().to_string(),
-        source,
-        architecture: blueprint.architecture.to_string(),
-        parameters: manifest.parameters,
-        file_bytes: checkpoint.total_bytes(),
-        layers: blueprint.layers.len(),
-        moe_layers: manifest.experts.len(),
-        experts_per_layer: moe().map(|m| m.experts).max().unwrap_or(0),
-        experts_per_token: moe().map(|m| m.experts_per_token).max().unwrap_or(0),
-        expert_bytes: manifest
-            .experts
-            .iter()
-            .map(|l| l.layout.slot_bytes as u64)
-            .max()
-            .unwrap_or(0),
-        vocabulary: blueprint.vocabulary,
-        max_context: blueprint.max_context,
-        formats: manifest.format_shares(),
-        skipped: manifest.skipped.clone(),
-    }
 }

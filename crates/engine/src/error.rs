@@ -2,6 +2,7 @@
 //! and the way out, because they are shown to the person as they are.
 
 use moestro_checkpoint::CheckpointError;
+use moestro_cuda::CudaError;
 use moestro_text::TextError;
 use thiserror::Error;
 
@@ -68,6 +69,8 @@ pub enum EngineError {
     Cancelled,
     #[error("{0}")]
     Request(String),
+    #[error(transparent)]
+    Gpu(#[from] CudaError),
     #[error("computing failed: {0}")]
     Compute(#[from] candle_core::Error),
 }
@@ -92,11 +95,13 @@ impl EngineError {
             | EngineError::UnusedTensor { .. }
             | EngineError::RaggedRows { .. }
             | EngineError::MixedExperts { .. } => FailureKind::Checkpoint,
-            EngineError::Budget(_) | EngineError::OutOfMemory { .. } => FailureKind::Memory,
+            EngineError::Budget(_)
+            | EngineError::OutOfMemory { .. }
+            | EngineError::Gpu(CudaError::OutOfMemory { .. }) => FailureKind::Memory,
             EngineError::ExpertRead(_) | EngineError::Cache(_) => FailureKind::Disk,
             EngineError::Cancelled => FailureKind::Cancelled,
             EngineError::Text(_) | EngineError::Request(_) => FailureKind::Request,
-            EngineError::Compute(_) => FailureKind::Internal,
+            EngineError::Gpu(_) | EngineError::Compute(_) => FailureKind::Internal,
         };
         let message = match self {
             EngineError::ExpertRead(cause) => format!("reading an expert failed: {cause}"),

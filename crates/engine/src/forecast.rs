@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use moestro_residency::{Bottleneck, Curve, Elastic, Mean};
+use moestro_residency::{Bottleneck, Curve, Elastic, Mean, Pressure};
 
 use crate::engine::Engine;
 use crate::experts::{Experts, Forecaster};
 use crate::hardware;
 use crate::placement::show_bytes;
-use crate::protocol::{AppliedForecast, Forecast, ForecastPoint, MemorySettings, Placement, Tier};
+use crate::protocol::{
+    AppliedForecast, Component, Forecast, ForecastPoint, MemorySettings, Placement, PlacementRow,
+    Tier,
+};
 
 /// Positions of a slider that are worked out.
 const POSITIONS: usize = 17;
@@ -20,6 +23,8 @@ const SETTLE: usize = 48;
 const MEASURED: usize = 32;
 /// Time between two looks at the machine's memory.
 const LOOK: Duration = Duration::from_millis(250);
+/// VRAM to leave to other programs, such as the one that draws the screen.
+const VRAM_RESERVE: u64 = 512 << 20;
 /// What a fix must bring to be recommended.
 const WORTH: f64 = 1.03;
 const GIB: u64 = 1 << 30;
@@ -32,6 +37,7 @@ pub struct Pace {
     last_forward: f64,
     change: Option<Change>,
     elastic: Elastic,
+    vram: Elastic,
     started: Instant,
     looked: Option<Instant>,
 }
@@ -52,6 +58,7 @@ impl Pace {
             last_forward: 0.0,
             change: None,
             elastic,
+            vram: Elastic::new(VRAM_RESERVE),
             started: Instant::now(),
             looked: None,
         }
@@ -114,15 +121,33 @@ impl Pace {
         self.elastic.held_back()
     }
 
-    /// Returns whether the bytes held back have changed.
-    pub fn look_at_memory(&mut self, slot_bytes: u64) -> bool {
+    /// The same in VRAM.
+    pub fn vram_held_back(&self) -> u64 {
+        self.vram.held_back()
+    }
+
+    /// Looks at RAM and, if there is a GPU, at its free `vram`; the slots take that
+    /// many bytes of both. Returns whether the bytes held back have changed.
+    pub fn look_at_memory(
+        &mut self,
+        (in_ram, in_vram): (u64, u64),
+        vram: impl FnOnce() -> Option<u64>,
+    ) -> bool {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return false;
         }
         self.looked = Some(Instant::now());
-        let before = self.elastic.held_back();
+        let before = (self.held_back(), self.vram_held_back());
         let now = self.started.elapsed().as_secs_f64();
-        self.elastic.look(now, hardware::pressure(), slot_bytes) != before
+        self.elastic.look(now, hardware::pressure(), in_ram);
+        if let Some(available) = vram() {
+            let pressure = Pressure {
+                available,
+                stalled: 0.0,
+            };
+            self.vram.look(now, pressure, in_vram);
+        }
+        (self.held_back(), self.vram_held_back()) != before
     }
 }
 
@@ -161,7 +186,7 @@ pub fn forecast(engine: &Engine) -> Option<Forecast> {
         ram,
         experts,
         context,
-        vram: Vec::new(),
+        vram: speeds.vram(),
         applied: engine.pace().applied(),
     })
 }
@@ -178,6 +203,35 @@ impl Speeds<'_> {
     fn speed(&self, slots: usize) -> (f64, f64) {
         let (seconds, hit_rate) = self.forecaster.at(slots);
         (hit_rate, 1.0 / (seconds + self.outside))
+    }
+
+    /// Over VRAM budgets, from what is there already to all of the GPU's.
+    fn vram(&self) -> Vec<ForecastPoint> {
+        let placement = self.engine.placement();
+        let vram =
+            |r: &&PlacementRow| r.tier == Tier::Vram && r.component != Component::ExpertSlots;
+        let least: u64 = placement.rows.iter().filter(vram).map(|r| r.bytes).sum();
+        let (_, now) = self.speed(self.engine.experts_per_layer_now());
+        let point = |value: u64| {
+            let settings = MemorySettings {
+                vram_budget: Some(value),
+                experts_vram: None,
+                ..self.settings.clone()
+            };
+            let slots = self.engine.plan(&settings).gpu.experts;
+            let (hit_rate, more) = self.engine.experts().foretell_vram(slots)?;
+            let seconds = 1.0 / now + more;
+            (seconds > 0.0).then_some(ForecastPoint {
+                value,
+                slots,
+                hit_rate,
+                tokens_per_second: 1.0 / seconds,
+            })
+        };
+        Curve::positions(least, self.engine.vram_total(), POSITIONS)
+            .into_iter()
+            .filter_map(point)
+            .collect()
     }
 
     /// Positions at which the model fits, without repetition of their slots beyond

@@ -2,13 +2,14 @@
 //! session and no experts; both are passed in.
 
 use candle_core::{Device, Tensor};
-use moestro_kernels as kernels;
+use moestro_cuda::Gpu;
 
 use crate::blueprint::{Blueprint, FeedForward};
 use crate::error::{EngineError, Result};
 use crate::experts::Experts;
 use crate::layers::{Block, Context, Run};
-use crate::ops;
+use crate::ops::{self, Array};
+use crate::protocol::GpuShare;
 use crate::state::State;
 use crate::weights::{Loader, Weight};
 
@@ -16,9 +17,27 @@ pub struct Model {
     pub blueprint: Blueprint,
     embeddings: Weight,
     blocks: Vec<Block>,
-    norm: Vec<f32>,
+    norm: Array,
     /// `None` if tied to the embeddings.
     head: Option<Weight>,
+}
+
+/// What of a model is on a GPU; the rest is in RAM.
+#[derive(Clone, Copy)]
+pub struct OnGpu<'a> {
+    gpu: Option<&'a Gpu>,
+    share: GpuShare,
+}
+
+impl<'a> OnGpu<'a> {
+    pub fn new(gpu: Option<&'a Gpu>, share: GpuShare) -> OnGpu<'a> {
+        OnGpu { gpu, share }
+    }
+
+    /// The GPU if something is `there`.
+    fn place(&self, there: bool) -> Option<&'a Gpu> {
+        self.gpu.filter(|_| there)
+    }
 }
 
 /// For which of the tokens logits are wanted.
@@ -37,15 +56,24 @@ pub struct Part<'a> {
 }
 
 impl Model {
-    pub fn load(loader: &mut Loader, blueprint: Blueprint) -> Result<Model> {
+    /// Reads all weights to where they belong.
+    pub fn load(loader: &mut Loader, blueprint: Blueprint, on_gpu: OnGpu) -> Result<Model> {
+        let share = on_gpu.share;
+        loader.put_on(on_gpu.place(share.embeddings));
         let embeddings = loader.matrix("model.embed_tokens.weight")?;
         let mut blocks = Vec::with_capacity(blueprint.layers.len());
         let mut row = 0;
         for (i, layer) in blueprint.layers.iter().enumerate() {
+            loader.put_on(on_gpu.place(i < share.layers));
             blocks.push(Block::load(loader, &blueprint, i, row)?);
             row += usize::from(matches!(layer.feed_forward, FeedForward::Experts(_)));
         }
         link_routers(&mut blocks);
+        let with_head = match blueprint.tied_head {
+            true => share.embeddings,
+            false => share.head,
+        };
+        loader.put_on(on_gpu.place(with_head));
         let norm = loader.vector("model.norm.weight")?;
         let head = if blueprint.tied_head {
             None
@@ -87,28 +115,26 @@ impl Model {
                     state: &mut part.state.layers[layer],
                 })
                 .collect();
-            x = block.forward(cx, &x, &mut runs, experts)?;
+            x = block.forward(cx, x, &mut runs, experts)?;
         }
         for part in parts.iter_mut() {
             part.state.position += part.tokens.len();
         }
         let x = match wanted {
-            Logits::None => {
-                return Ok(Tensor::zeros(
-                    (0, b.vocabulary),
-                    candle_core::DType::F32,
-                    &Device::Cpu,
-                )?);
-            }
+            Logits::None => return Ok(logits_tensor(Vec::new(), b.vocabulary)?),
             // One token each is all there is.
-            Logits::Last if tokens.len() > parts.len() => last_rows(&x, parts)?,
+            Logits::Last if tokens.len() > parts.len() => x.select(cx, b.hidden, &lasts(parts))?,
             Logits::Last | Logits::All => x,
         };
-        self.logits(cx, &x)
+        let head = self.head.as_ref().unwrap_or(&self.embeddings);
+        let x = x.moved(cx, self.norm.place())?;
+        let x = ops::rms_norm(cx, &x, &self.norm, b.norm_eps)?;
+        let logits = ops::linear(cx, head, &x)?.to_host()?.into_owned();
+        Ok(logits_tensor(logits, b.vocabulary)?)
     }
 
     /// `[tokens, hidden]`.
-    fn embed(&self, cx: Context, tokens: &[u32]) -> Result<Tensor> {
+    fn embed(&self, cx: Context, tokens: &[u32]) -> Result<Array> {
         let b = &self.blueprint;
         if let Some(id) = tokens.iter().find(|id| **id as usize >= b.vocabulary) {
             return Err(EngineError::Request(format!(
@@ -116,27 +142,23 @@ impl Model {
                 b.vocabulary
             )));
         }
-        let mut embedded = vec![0.0; tokens.len() * b.hidden];
-        kernels::rows(cx.compute, self.embeddings.matrix(), tokens, &mut embedded);
-        let shape = (tokens.len(), b.hidden);
-        Ok(Tensor::from_vec(embedded, shape, &Device::Cpu)?)
-    }
-
-    fn logits(&self, cx: Context, x: &Tensor) -> Result<Tensor> {
-        let x = ops::rms_norm(cx.compute, x, &self.norm, self.blueprint.norm_eps)?;
-        let head = self.head.as_ref().unwrap_or(&self.embeddings);
-        ops::linear(cx.compute, head.matrix(), &x)
+        ops::rows(cx, &self.embeddings, tokens)
     }
 }
 
-fn last_rows(x: &Tensor, parts: &[Part]) -> Result<Tensor> {
+/// The row of the last token of each part.
+fn lasts(parts: &[Part]) -> Vec<u32> {
     let mut end = 0;
-    let mut rows = Vec::with_capacity(parts.len());
-    for part in parts {
-        end += part.tokens.len();
-        rows.push(x.narrow(0, end - 1, 1)?);
-    }
-    Ok(Tensor::cat(&rows, 0)?)
+    let last = |part: &Part| {
+        end += part.tokens.len() as u32;
+        end - 1
+    };
+    parts.iter().map(last).collect()
+}
+
+fn logits_tensor(logits: Vec<f32>, vocabulary: usize) -> candle_core::Result<Tensor> {
+    let shape = (logits.len() / vocabulary, vocabulary);
+    Tensor::from_vec(logits, shape, &Device::Cpu)
 }
 
 /// Every layer with experts learns the router of the next one.

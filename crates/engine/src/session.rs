@@ -3,7 +3,11 @@
 
 use std::collections::VecDeque;
 
+use moestro_cuda::Gpu;
+
 use crate::blueprint::{Blueprint, Mixer};
+use crate::error::Result;
+use crate::ops::Place;
 use crate::placement::SNAPSHOTS;
 use crate::state::{KvFormat, Snapshot, State};
 
@@ -18,16 +22,23 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(blueprint: &Blueprint, kv: KvFormat) -> Session {
-        Session {
-            state: State::new(blueprint, kv),
+    /// The state of the first `on_gpu.1` layers is kept on a GPU.
+    ///
+    /// Errors: no memory there.
+    pub fn new(
+        blueprint: &Blueprint,
+        kv: KvFormat,
+        on_gpu: Option<(&Gpu, usize)>,
+    ) -> Result<Session> {
+        Ok(Session {
+            state: State::new(blueprint, kv, on_gpu)?,
             tokens: Vec::new(),
             snapshots: VecDeque::new(),
             recurrent: blueprint
                 .layers
                 .iter()
                 .any(|l| matches!(l.mixer, Mixer::DeltaNet(_))),
-        }
+        })
     }
 
     /// Tokens seen so far.
@@ -61,24 +72,21 @@ impl Session {
 
     /// A second session that has seen the first `len` tokens of this one; `len` is
     /// a point that [`Session::shared_with`] named.
-    pub fn fork(&self, len: usize) -> Session {
-        let state = match self.snapshots.iter().find(|s| s.position == len) {
-            Some(snapshot) => self.state.fork(snapshot),
-            None => {
-                let mut end = self.state.snapshot();
-                end.position = len;
-                self.state.fork(&end)
-            }
-        };
-        Session {
-            snapshots: VecDeque::from([state.snapshot()]),
+    ///
+    /// Errors: no memory on the GPU.
+    pub fn fork(&self, len: usize) -> Result<Session> {
+        let snapshot = self.snapshots.iter().find(|s| s.position == len);
+        let state = self.state.fork(len, snapshot)?;
+        Ok(Session {
+            snapshots: VecDeque::from([state.snapshot()?]),
             state,
             tokens: self.tokens[..len].to_vec(),
             recurrent: self.recurrent,
-        }
+        })
     }
 
-    /// Remembers this point, forgetting the oldest one if there are too many.
+    /// Remembers this point, forgetting the oldest one if there are too many. Without
+    /// memory for it nothing is remembered, which only costs time later.
     pub fn remember(&mut self) {
         if self
             .snapshots
@@ -90,7 +98,9 @@ impl Session {
         if self.snapshots.len() == SNAPSHOTS {
             self.snapshots.pop_front();
         }
-        self.snapshots.push_back(self.state.snapshot());
+        if let Ok(snapshot) = self.state.snapshot() {
+            self.snapshots.push_back(snapshot);
+        }
     }
 
     /// Runs `work` on the state to append `tokens`. If it fails, the session goes
@@ -98,8 +108,8 @@ impl Session {
     pub fn advance<T, E>(
         &mut self,
         tokens: &[u32],
-        work: impl FnOnce(&mut State) -> Result<T, E>,
-    ) -> Result<T, E> {
+        work: impl FnOnce(&mut State) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
         match work(&mut self.state) {
             Ok(value) => {
                 self.tokens.extend_from_slice(tokens);
@@ -118,8 +128,8 @@ impl Session {
     pub fn advance_together<T, E>(
         sessions: &mut [&mut Session],
         tokens: &[u32],
-        work: impl FnOnce(&mut [&mut State]) -> Result<T, E>,
-    ) -> Result<T, E> {
+        work: impl FnOnce(&mut [&mut State]) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
         let mut states: Vec<&mut State> = sessions.iter_mut().map(|s| &mut s.state).collect();
         let done = work(&mut states);
         for (session, token) in sessions.iter_mut().zip(tokens) {
@@ -131,9 +141,15 @@ impl Session {
         done
     }
 
-    /// Bytes of state held now, snapshots included.
+    /// Bytes of state held now, snapshots included, wherever they are.
     pub fn bytes(&self) -> u64 {
-        self.state.bytes() + self.snapshots.iter().map(Snapshot::bytes).sum::<u64>()
+        self.bytes_in(Place::Host) + self.bytes_in(Place::Gpu)
+    }
+
+    /// Those in one place.
+    pub(crate) fn bytes_in(&self, place: Place) -> u64 {
+        let snapshots = self.snapshots.iter().map(|s| s.bytes(place));
+        self.state.bytes(place) + snapshots.sum::<u64>()
     }
 
     fn truncate(&mut self, len: usize) {
@@ -143,26 +159,24 @@ impl Session {
     }
 
     /// Back to `len` tokens or, with recurrent state, to the last point
-    /// remembered at or before them.
+    /// remembered at or before them. A state that a lost GPU held cannot go back;
+    /// it is never computed with again.
     fn roll_back(&mut self, len: usize) {
         self.snapshots.retain(|s| s.position <= len);
-        if !self.recurrent {
-            let mut point = self.state.snapshot();
-            point.position = len;
-            self.state.restore(&point);
-            self.tokens.truncate(len);
-            return;
-        }
-        match self.snapshots.back() {
-            Some(snapshot) => {
-                self.state.restore(snapshot);
-                self.tokens.truncate(snapshot.position);
-            }
-            None => {
-                self.state.clear();
-                self.tokens.clear();
-            }
-        }
+        let point = match self.recurrent {
+            true => self.snapshots.back(),
+            false => None,
+        };
+        let len = match (self.recurrent, point) {
+            (true, Some(snapshot)) => snapshot.position,
+            (true, None) => 0,
+            (false, _) => len,
+        };
+        let _ = match (self.recurrent, point) {
+            (true, None) => self.state.clear(),
+            _ => self.state.restore(len, point),
+        };
+        self.tokens.truncate(len);
     }
 }
 
@@ -175,7 +189,8 @@ pub fn shared(a: &[u32], b: &[u32]) -> usize {
 mod tests {
     use super::*;
     use crate::blueprint::{AttentionShape, DeltaNetShape, FeedForward, LayerShape};
-    use crate::state::LayerState;
+    use crate::ops::Array;
+    use crate::state::{DeltaState, KvCache, LayerState};
 
     fn blueprint(recurrent: bool) -> Blueprint {
         let mixer = if recurrent {
@@ -212,14 +227,24 @@ mod tests {
         }
     }
 
+    fn session(recurrent: bool, kv: KvFormat) -> Session {
+        Session::new(&blueprint(recurrent), kv, None).unwrap()
+    }
+
     /// Marks the state with the tokens it saw, so that a mix-up is visible.
     fn feed(session: &mut Session, tokens: &[u32]) {
         session
             .advance(tokens, |state| {
                 for token in tokens {
                     match &mut state.layers[0] {
-                        LayerState::Attention(kv) => kv.append(&[*token as f32; 2], &[0.0; 2]),
-                        LayerState::DeltaNet(d) => d.memory[0] = d.memory[0] * 3.0 + *token as f32,
+                        LayerState::Attention(KvCache::Host(kv)) => {
+                            kv.append(&[*token as f32; 2], &[0.0; 2])
+                        }
+                        LayerState::DeltaNet(d) => {
+                            let memory = memory_of(d);
+                            *memory = *memory * 3.0 + *token as f32;
+                        }
+                        LayerState::Attention(KvCache::Gpu(_)) => unreachable!(),
                     }
                 }
                 state.position += tokens.len();
@@ -228,16 +253,26 @@ mod tests {
             .unwrap();
     }
 
+    fn memory_of(state: &mut DeltaState) -> &mut f32 {
+        match &mut state.memory {
+            Array::Host(memory) => &mut memory[0],
+            Array::Gpu(_) => unreachable!(),
+        }
+    }
+
     fn memory(session: &Session) -> f32 {
         match &session.state.layers[0] {
-            LayerState::DeltaNet(d) => d.memory[0],
-            LayerState::Attention(_) => 0.0,
+            LayerState::DeltaNet(DeltaState {
+                memory: Array::Host(memory),
+                ..
+            }) => memory[0],
+            _ => 0.0,
         }
     }
 
     #[test]
     fn a_longer_prompt_continues_and_a_repeated_one_goes_back() {
-        let mut s = Session::new(&blueprint(true), KvFormat::F32);
+        let mut s = session(true, KvFormat::F32);
         feed(&mut s, &[1, 2]);
         s.remember();
         let at_two = memory(&s);
@@ -260,7 +295,7 @@ mod tests {
 
     #[test]
     fn attention_alone_is_cut_exactly() {
-        let mut s = Session::new(&blueprint(false), KvFormat::F16);
+        let mut s = session(false, KvFormat::F16);
         feed(&mut s, &[1, 2, 3, 4]);
         assert_eq!(s.rewind_to(&[1, 2, 3, 9]), 3);
         assert_eq!(
@@ -272,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_fork_goes_its_own_way() {
-        let mut s = Session::new(&blueprint(true), KvFormat::F32);
+        let mut s = session(true, KvFormat::F32);
         feed(&mut s, &[1, 2]);
         s.remember();
         let at_two = memory(&s);
@@ -283,7 +318,7 @@ mod tests {
             (3, 2),
             "only points remembered"
         );
-        let mut fork = s.fork(2);
+        let mut fork = s.fork(2).unwrap();
         assert_eq!((fork.len(), memory(&fork)), (2, at_two));
         feed(&mut fork, &[9]);
         assert_eq!(memory(&s), at_four, "the first is untouched");
@@ -298,23 +333,23 @@ mod tests {
             (4, 4),
             "the end counts as a point"
         );
-        assert_eq!(memory(&s.fork(4)), at_four);
+        assert_eq!(memory(&s.fork(4).unwrap()), at_four);
 
-        let mut plain = Session::new(&blueprint(false), KvFormat::F16);
+        let mut plain = session(false, KvFormat::F16);
         feed(&mut plain, &[1, 2, 3, 4]);
         assert_eq!(plain.shared_with(&[1, 2, 3, 9]), (3, 3));
-        assert_eq!(plain.fork(3).len(), 3);
+        assert_eq!(plain.fork(3).unwrap().len(), 3);
     }
 
     #[test]
     fn failed_work_leaves_a_consistent_point() {
-        let mut s = Session::new(&blueprint(true), KvFormat::F32);
+        let mut s = session(true, KvFormat::F32);
         feed(&mut s, &[1, 2]);
         s.remember();
         feed(&mut s, &[3]);
-        let failed: Result<(), &str> = s.advance(&[4], |state| {
+        let failed: std::result::Result<(), &str> = s.advance(&[4], |state| {
             if let LayerState::DeltaNet(d) = &mut state.layers[0] {
-                d.memory[0] = f32::NAN;
+                *memory_of(d) = f32::NAN;
             }
             Err("disk")
         });

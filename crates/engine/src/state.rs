@@ -2,9 +2,12 @@
 //! attention layers, recurrent and convolution state of the DeltaNet layers.
 
 use half::f16;
+use moestro_cuda::{self as cuda, Gpu};
 use moestro_kernels::KvSlice;
 
 use crate::blueprint::{Blueprint, DeltaNetShape, Mixer};
+use crate::error::Result;
+use crate::ops::{Array, Place};
 
 /// Number format of cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,100 +46,166 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn bytes(&self) -> u64 {
-        self.recurrent.iter().map(DeltaState::bytes).sum()
+    /// Bytes held in a place.
+    pub fn bytes(&self, place: Place) -> u64 {
+        let there = |d: &&DeltaState| d.memory.place() == place;
+        let recurrent = self.recurrent.iter().filter(there);
+        recurrent.map(DeltaState::bytes).sum()
     }
 }
 
 impl State {
-    pub fn new(blueprint: &Blueprint, format: KvFormat) -> State {
-        let layers = blueprint
-            .layers
-            .iter()
-            .map(|l| match &l.mixer {
+    /// The state of the first `on_gpu.1` layers is kept on a GPU.
+    ///
+    /// Errors: no memory there.
+    pub fn new(
+        blueprint: &Blueprint,
+        format: KvFormat,
+        on_gpu: Option<(&Gpu, usize)>,
+    ) -> Result<State> {
+        let layers = blueprint.layers.iter().enumerate().map(|(i, l)| {
+            let gpu = on_gpu.filter(|(_, layers)| i < *layers).map(|(gpu, _)| gpu);
+            Ok(match &l.mixer {
                 Mixer::Attention(a) => {
-                    LayerState::Attention(KvCache::new(a.kv_heads * a.head_dim, format))
+                    LayerState::Attention(KvCache::new(gpu, a.kv_heads * a.head_dim, format))
                 }
-                Mixer::DeltaNet(d) => LayerState::DeltaNet(DeltaState::new(d)),
+                Mixer::DeltaNet(d) => LayerState::DeltaNet(DeltaState::new(gpu, d)?),
             })
-            .collect();
-        State {
-            layers,
+        });
+        Ok(State {
+            layers: layers.collect::<Result<_>>()?,
             position: 0,
-        }
+        })
     }
 
-    pub fn snapshot(&self) -> Snapshot {
-        let recurrent = self
-            .layers
-            .iter()
-            .filter_map(|l| match l {
-                LayerState::DeltaNet(d) => Some(d.clone()),
-                LayerState::Attention(_) => None,
-            })
-            .collect();
-        Snapshot {
+    /// Errors: no memory on the GPU.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let recurrent = self.layers.iter().filter_map(|l| match l {
+            LayerState::DeltaNet(d) => Some(d.copy()),
+            LayerState::Attention(_) => None,
+        });
+        Ok(Snapshot {
             position: self.position,
-            recurrent,
-        }
+            recurrent: recurrent.collect::<Result<_>>()?,
+        })
     }
 
-    /// Goes back to an earlier snapshot of this same state.
-    pub fn restore(&mut self, snapshot: &Snapshot) {
-        let mut recurrent = snapshot.recurrent.iter();
+    /// Goes back to `position`, of which `snapshot` holds the recurrent state, if the
+    /// model has any.
+    ///
+    /// Errors: the GPU was lost; the state means nothing then.
+    pub fn restore(&mut self, position: usize, snapshot: Option<&Snapshot>) -> Result<()> {
+        let mut recurrent = snapshot.iter().flat_map(|s| &s.recurrent);
         for layer in &mut self.layers {
             match layer {
-                LayerState::Attention(kv) => kv.truncate(snapshot.position),
+                LayerState::Attention(kv) => kv.truncate(position),
                 LayerState::DeltaNet(d) => {
                     if let Some(saved) = recurrent.next() {
-                        d.clone_from(saved);
+                        d.set(saved)?;
                     }
                 }
             }
         }
-        self.position = snapshot.position;
+        self.position = position;
+        Ok(())
     }
 
-    /// A second state at an earlier snapshot of this one.
-    pub fn fork(&self, snapshot: &Snapshot) -> State {
-        let mut recurrent = snapshot.recurrent.iter();
-        let layer = |l: &LayerState| match l {
-            LayerState::Attention(kv) => LayerState::Attention(kv.prefix(snapshot.position)),
-            LayerState::DeltaNet(live) => {
-                LayerState::DeltaNet(recurrent.next().unwrap_or(live).clone())
-            }
-        };
-        State {
-            layers: self.layers.iter().map(layer).collect(),
-            position: snapshot.position,
-        }
+    /// A second state at an earlier `position` of this one, of which `snapshot` holds
+    /// the recurrent state; `None` if that is the present one.
+    ///
+    /// Errors: no memory on the GPU.
+    pub fn fork(&self, position: usize, snapshot: Option<&Snapshot>) -> Result<State> {
+        let mut recurrent = snapshot.iter().flat_map(|s| &s.recurrent);
+        let layers = self.layers.iter().map(|l| {
+            Ok(match l {
+                LayerState::Attention(kv) => LayerState::Attention(kv.prefix(position)?),
+                LayerState::DeltaNet(live) => {
+                    LayerState::DeltaNet(recurrent.next().unwrap_or(live).copy()?)
+                }
+            })
+        });
+        Ok(State {
+            layers: layers.collect::<Result<_>>()?,
+            position,
+        })
     }
 
-    pub fn clear(&mut self) {
+    /// Errors: the GPU was lost.
+    pub fn clear(&mut self) -> Result<()> {
         for layer in &mut self.layers {
             match layer {
                 LayerState::Attention(kv) => kv.truncate(0),
-                LayerState::DeltaNet(d) => d.clear(),
+                LayerState::DeltaNet(d) => d.clear()?,
             }
         }
         self.position = 0;
+        Ok(())
     }
 
-    /// Bytes held now.
-    pub fn bytes(&self) -> u64 {
-        self.layers
-            .iter()
-            .map(|l| match l {
-                LayerState::Attention(kv) => kv.bytes(),
-                LayerState::DeltaNet(d) => d.bytes(),
-            })
-            .sum()
+    /// Bytes held now in a place.
+    pub fn bytes(&self, place: Place) -> u64 {
+        let bytes = |l: &LayerState| match l {
+            LayerState::Attention(kv) if kv.place() == place => kv.bytes(),
+            LayerState::DeltaNet(d) if d.memory.place() == place => d.bytes(),
+            _ => 0,
+        };
+        self.layers.iter().map(bytes).sum()
     }
 }
 
-/// Keys and values of one layer, `[positions, kv_heads * head_dim]` each, growing
-/// in blocks so that memory follows the conversation.
-pub struct KvCache {
+/// Keys and values of one layer, growing in blocks so that memory follows the
+/// conversation.
+pub enum KvCache {
+    Host(HostCache),
+    Gpu(cuda::KvCache),
+}
+
+impl KvCache {
+    fn new(gpu: Option<&Gpu>, width: usize, format: KvFormat) -> KvCache {
+        match gpu {
+            None => KvCache::Host(HostCache::new(width, format)),
+            Some(gpu) => {
+                let format = match format {
+                    KvFormat::F16 => cuda::KvFormat::F16,
+                    KvFormat::F32 => cuda::KvFormat::F32,
+                };
+                KvCache::Gpu(cuda::KvCache::new(gpu, width, format))
+            }
+        }
+    }
+
+    fn place(&self) -> Place {
+        match self {
+            KvCache::Host(_) => Place::Host,
+            KvCache::Gpu(_) => Place::Gpu,
+        }
+    }
+
+    /// A copy of the first `positions`.
+    fn prefix(&self, positions: usize) -> Result<KvCache> {
+        Ok(match self {
+            KvCache::Host(cache) => KvCache::Host(cache.prefix(positions)),
+            KvCache::Gpu(cache) => KvCache::Gpu(cache.prefix(positions)?),
+        })
+    }
+
+    fn truncate(&mut self, positions: usize) {
+        match self {
+            KvCache::Host(cache) => cache.truncate(positions),
+            KvCache::Gpu(cache) => cache.truncate(positions),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            KvCache::Host(cache) => cache.bytes(),
+            KvCache::Gpu(cache) => cache.bytes(),
+        }
+    }
+}
+
+/// Keys and values in RAM, `[positions, kv_heads * head_dim]` each.
+pub struct HostCache {
     width: usize,
     keys: Values,
     values: Values,
@@ -150,13 +219,13 @@ enum Values {
 /// Positions by which a cache grows.
 const BLOCK: usize = 256;
 
-impl KvCache {
-    fn new(width: usize, format: KvFormat) -> KvCache {
+impl HostCache {
+    fn new(width: usize, format: KvFormat) -> HostCache {
         let empty = || match format {
             KvFormat::F16 => Values::F16(Vec::new()),
             KvFormat::F32 => Values::F32(Vec::new()),
         };
-        KvCache {
+        HostCache {
             width,
             keys: empty(),
             values: empty(),
@@ -179,10 +248,10 @@ impl KvCache {
     }
 
     /// A copy of the first `positions`.
-    fn prefix(&self, positions: usize) -> KvCache {
+    fn prefix(&self, positions: usize) -> HostCache {
         let step = BLOCK * self.width;
         let len = positions * self.width;
-        KvCache {
+        HostCache {
             width: self.width,
             keys: self.keys.prefix(len, step),
             values: self.values.prefix(len, step),
@@ -257,25 +326,36 @@ fn reserve<T>(v: &mut Vec<T>, more: usize, step: usize) {
 }
 
 /// State of one DeltaNet layer.
-#[derive(Clone)]
 pub struct DeltaState {
     /// Raw inputs of the last `conv_kernel - 1` positions, oldest first.
-    pub conv: Vec<f32>,
+    pub conv: Array,
     /// `[value_heads, key_dim, value_dim]`.
-    pub memory: Vec<f32>,
+    pub memory: Array,
 }
 
 impl DeltaState {
-    fn new(shape: &DeltaNetShape) -> DeltaState {
-        DeltaState {
-            conv: vec![0.0; shape.conv_elements()],
-            memory: vec![0.0; shape.state_elements()],
-        }
+    fn new(gpu: Option<&Gpu>, shape: &DeltaNetShape) -> Result<DeltaState> {
+        Ok(DeltaState {
+            conv: Array::zeros(gpu, shape.conv_elements())?,
+            memory: Array::zeros(gpu, shape.state_elements())?,
+        })
     }
 
-    fn clear(&mut self) {
-        self.conv.fill(0.0);
-        self.memory.fill(0.0);
+    fn copy(&self) -> Result<DeltaState> {
+        Ok(DeltaState {
+            conv: self.conv.copy()?,
+            memory: self.memory.copy()?,
+        })
+    }
+
+    fn set(&mut self, other: &DeltaState) -> Result<()> {
+        self.conv.set(&other.conv)?;
+        self.memory.set(&other.memory)
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        self.conv.clear()?;
+        self.memory.clear()
     }
 
     fn bytes(&self) -> u64 {

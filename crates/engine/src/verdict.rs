@@ -10,8 +10,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::architectures;
-use crate::engine::{describe, inspect};
+use crate::engine::inspect;
 use crate::error::Result;
+use crate::info::describe;
 use crate::placement::{ModelSizes, place};
 use crate::precision::Precision;
 use crate::protocol::{Hardware, MemorySettings, ModelInfo, Placement};
@@ -99,7 +100,8 @@ fn longest_context(sizes: &ModelSizes, placement: &Placement) -> usize {
         crate::protocol::Tier::Disk => 0,
         _ => t.budget,
     });
-    let fixed: u64 = sizes.always_needed(0).iter().map(|(_, bytes)| bytes).sum();
+    let weights: u64 = sizes.weights.values().sum();
+    let fixed = weights + sizes.state_bytes(0) + sizes.activation_bytes;
     let slot = sizes.slot_bytes_all_layers() * placement.experts_min as u64;
     let other = sizes.program_bytes + sizes.transit_bytes;
     let left = budget.sum::<u64>().saturating_sub(fixed + other + slot);

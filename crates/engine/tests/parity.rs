@@ -81,7 +81,7 @@ fn check(checkpoint: &str, reference: &str, threads: usize, tolerance: f32) -> P
         parity.routes_compared += 1;
     }
 
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     let generated = greedy(&mut engine, &mut session, ids, 32, |_, _| {});
     // Where the reference's two best tokens are closer to each other than these logits
     // are to its own, either may come first, and all that follows with it.

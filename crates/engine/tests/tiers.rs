@@ -29,7 +29,7 @@ fn one_four_and_all_slots_give_the_same_text() {
         for count in [1, 4, all] {
             let mut engine = load(model, Some(count), 2);
             assert_eq!(engine.placement().experts_per_layer, count);
-            let mut session = engine.session();
+            let mut session = engine.session().unwrap();
             answers.push(greedy(
                 &mut engine,
                 &mut session,
@@ -58,11 +58,11 @@ fn one_four_and_all_slots_give_the_same_text() {
 fn ten_resizes_in_one_answer_change_nothing() {
     for model in MODELS {
         let mut fixed = load(model, None, 2);
-        let mut session = fixed.session();
+        let mut session = fixed.session().unwrap();
         let expected = greedy(&mut fixed, &mut session, prompt(model), TOKENS, |_, _| {});
 
         let mut engine = load(model, Some(3), 2);
-        let mut session = engine.session();
+        let mut session = engine.session().unwrap();
         let counts = [16, 1, 5, 2, 16, 4, 1, 9, 3, 12];
         let mut resizes = 0;
         let answer = greedy(
@@ -95,7 +95,7 @@ fn ten_resizes_in_one_answer_change_nothing() {
 fn a_thousand_changes_between_tokens_change_nothing() {
     let model = "qwen3_next-tiny";
     let mut fixed = load(model, None, 1);
-    let mut session = fixed.session();
+    let mut session = fixed.session().unwrap();
     let expected = greedy(&mut fixed, &mut session, prompt(model), TOKENS, |_, _| {});
 
     let mut engine = load(model, Some(2), 1);
@@ -111,7 +111,7 @@ fn a_thousand_changes_between_tokens_change_nothing() {
     };
     let mut changes = 0;
     while changes < 1000 {
-        let mut session = engine.session();
+        let mut session = engine.session().unwrap();
         let answer = greedy(
             &mut engine,
             &mut session,
@@ -161,7 +161,7 @@ fn a_batch_answers_as_one_by_one_and_reads_less() {
     let mut engine = load(model, Some(1), 1);
     let mut alone = Vec::new();
     for request in &requests {
-        let mut session = engine.session();
+        let mut session = engine.session().unwrap();
         let mut answer = moestro_engine::Generation::new(&engine, &mut session, request).unwrap();
         let mut text = String::new();
         loop {
@@ -217,7 +217,7 @@ fn a_profile_is_kept_and_fills_the_next_cold_start() {
     };
     let mut engine = load();
     assert_eq!(engine.experts().telemetry().profile_tokens, 0);
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     greedy(
         &mut engine,
         &mut session,
@@ -258,7 +258,7 @@ fn a_profile_is_kept_and_fills_the_next_cold_start() {
 fn a_forecast_comes_with_the_answer() {
     let mut engine = load("qwen3_next-realdims", Some(4), 1);
     assert!(engine.forecast().is_none(), "nothing is known yet");
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     let ids = prompt("qwen3_next-realdims");
     greedy(&mut engine, &mut session, ids, TOKENS, |_, _| {});
     let forecast = engine.forecast().unwrap();
@@ -318,7 +318,7 @@ fn a_checkpoint_that_vanishes_ends_the_answer_with_its_name() {
     let mut engine = load(copy.to_str().unwrap(), Some(1), 1);
     let file = std::fs::OpenOptions::new().write(true).open(&copy).unwrap();
     file.set_len(file.metadata().unwrap().len() / 3).unwrap();
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     let request = support::greedy_request(prompt("qwen3_next-tiny"), 8);
     let mut answer = moestro_engine::Generation::new(&engine, &mut session, &request).unwrap();
     let error = loop {
@@ -339,7 +339,7 @@ fn a_checkpoint_that_vanishes_ends_the_answer_with_its_name() {
 fn a_second_turn_and_a_repeated_prompt_reuse_the_session() {
     let mut engine = load("qwen3_next-tiny", None, 1);
     let first = prompt("qwen3_next-tiny");
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     let answer = greedy(&mut engine, &mut session, first.clone(), 8, |_, _| {});
     assert_eq!(session.len(), first.len() + 7);
 
@@ -352,7 +352,7 @@ fn a_second_turn_and_a_repeated_prompt_reuse_the_session() {
     let reused = session.rewind_to(&second);
     assert_eq!(reused, first.len() + 7);
     let continued = greedy(&mut engine, &mut session, second.clone(), 8, |_, _| {});
-    let mut fresh = engine.session();
+    let mut fresh = engine.session().unwrap();
     assert_eq!(
         continued,
         greedy(&mut engine, &mut fresh, second, 8, |_, _| {})

@@ -85,6 +85,11 @@ impl<T> Resident<T> {
         self.slots.resize(capacity, self.order.ranking())
     }
 
+    /// See [`Slots::release`].
+    pub fn release(&mut self, expert: u32) -> Option<T> {
+        self.slots.release(expert)
+    }
+
     /// See [`Slots::next_to_fill`].
     pub fn next_to_fill(&self) -> Option<u32> {
         self.slots.next_to_fill(self.order.ranking())

@@ -35,9 +35,13 @@ impl Link {
 
     /// Seconds of a layer's experts with this many of each.
     pub fn seconds(&self, above: usize, below: usize, copies: usize) -> f64 {
-        let sync = if above > 0 { self.sync } else { 0.0 };
-        sync + (self.above * above as f64).max(self.below * below as f64)
-            + self.copy * copies as f64
+        self.mean_seconds(above as f64, below as f64) + self.copy * copies as f64
+    }
+
+    /// The same for averages, and without copies.
+    fn mean_seconds(&self, above: f64, below: f64) -> f64 {
+        let sync = if above > 0.0 { self.sync } else { 0.0 };
+        sync + (self.above * above).max(self.below * below)
     }
 }
 
@@ -63,13 +67,15 @@ const PROMISE: f64 = 0.05;
 /// The slots of one layer in the upper tier, on or off.
 #[derive(Debug)]
 pub struct Offload {
-    resident: Resident<()>,
+    resident: Resident<u32>,
     trial: Trial,
     choice: Choice,
     /// Most copies per step.
     cap: usize,
     per_token: usize,
     link: Link,
+    /// In use whatever it costs.
+    always: bool,
 }
 
 impl Offload {
@@ -81,17 +87,23 @@ impl Offload {
             cap,
             per_token,
             link,
+            always: false,
         }
+    }
+
+    /// Uses the upper tier though it may be slower, for measurements.
+    pub fn insist(&mut self) {
+        self.always = true;
     }
 
     /// Is it in use?
     pub fn on(&self) -> bool {
-        self.trial.on()
+        self.always || self.trial.on()
     }
 
     /// Was it turned off because it was slower?
     pub fn lost(&self) -> bool {
-        self.trial.lost()
+        !self.always && self.trial.lost()
     }
 
     pub fn slots(&self) -> usize {
@@ -107,14 +119,39 @@ impl Offload {
         self.link = link;
     }
 
-    /// Changes the slots; returns how many experts left.
-    pub fn resize(&mut self, slots: usize) -> usize {
-        self.resident.resize(slots).len()
+    /// Changes the slots; returns the experts that left.
+    pub fn resize(&mut self, slots: usize) -> Vec<u32> {
+        self.resident.resize(slots)
+    }
+
+    /// The copy of an expert is gone.
+    pub fn lose(&mut self, expert: u32) {
+        self.resident.release(expert);
+    }
+
+    /// Notes the experts of a prompt's token, number `now`: what it uses will be used
+    /// again.
+    pub fn seed(&mut self, ids: &[u32], now: u64) {
+        self.resident.record(ids, now);
+    }
+
+    /// An expert worth copying into a free slot, if there is one; held from now on.
+    pub fn fill(&mut self) -> Option<u32> {
+        if self.lost() {
+            return None;
+        }
+        let used = |e: &u32| self.resident.ranking().last_used(*e) > 0;
+        let next = self.resident.next_to_fill().filter(used)?;
+        self.resident.admit(next, next);
+        Some(next)
     }
 
     /// Divides the distinct experts of a decoded token, number `now`.
     pub fn step(&mut self, wanted: &[u32], now: u64) -> OffloadStep {
-        self.choice = self.trial.choose(self.promising());
+        self.choice = match self.always {
+            true => Choice::With,
+            false => self.trial.choose(self.promising()),
+        };
         self.resident.depths(wanted);
         let found = self.resident.look_up(wanted);
         self.resident.record(wanted, now);
@@ -127,7 +164,7 @@ impl Offload {
                 step.below = found.misses;
             }
         }
-        if self.trial.on() {
+        if self.on() {
             self.choose_copies(wanted, &mut step);
         }
         step
@@ -144,13 +181,13 @@ impl Offload {
         let mut missing: Vec<u32> = wanted.iter().copied().filter(|e| !self.holds(*e)).collect();
         missing.sort_by_key(|e| ranking.rank(*e));
         for expert in missing {
-            if step.copies.len() == self.cap || !self.pays(expert) {
+            if step.copies.len() == self.cap || !(self.always || self.pays(expert)) {
                 break;
             }
-            match self.resident.admit(expert, ()) {
+            match self.resident.admit(expert, expert) {
                 // Not even a place among the held; those after it rank lower still.
-                Some((out, ())) if out == expert => break,
-                Some((out, ())) => step.dropped.push(out),
+                Some((out, _)) if out == expert => break,
+                Some((out, _)) => step.dropped.push(out),
                 None => {}
             }
             step.copies.push(expert);
@@ -166,6 +203,16 @@ impl Offload {
         rate * HORIZON * saved > self.link.copy
     }
 
+    /// On the routing seen so far, the share of experts that this many slots would
+    /// have held, and the seconds that a token's would have taken.
+    pub fn foretell(&self, slots: usize) -> (f64, f64) {
+        let histogram = self.resident.order().histogram();
+        let hit_rate = f64::from(histogram.hit_rate(slots));
+        let k = self.per_token as f64;
+        let seconds = self.link.mean_seconds(hit_rate * k, (1.0 - hit_rate) * k);
+        (hit_rate, seconds.min(self.link.below * k))
+    }
+
     /// Would these slots have been faster on the routing seen so far?
     fn promising(&self) -> bool {
         let histogram = self.resident.order().histogram();
@@ -175,9 +222,7 @@ impl Offload {
         let plain = self.link.below * k;
         // At most one copy per miss and no more than the cap, once it has filled.
         let copies = below.min(self.cap as f64);
-        let with = self.link.sync
-            + (self.link.above * above).max(self.link.below * below)
-            + self.link.copy * copies;
+        let with = self.link.mean_seconds(above, below) + self.link.copy * copies;
         with < plain * (1.0 - PROMISE)
     }
 }

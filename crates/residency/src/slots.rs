@@ -96,6 +96,13 @@ impl<T> Slots<T> {
             .collect()
     }
 
+    /// Frees the slot of an expert, if it has one.
+    pub fn release(&mut self, expert: u32) -> Option<T> {
+        let out = self.held[expert as usize].take();
+        self.count -= usize::from(out.is_some());
+        out
+    }
+
     /// The best ranked expert without a slot, if a slot is free.
     pub fn next_to_fill(&self, ranking: &Ranking) -> Option<u32> {
         if self.count >= self.capacity {
@@ -155,5 +162,7 @@ mod tests {
         assert_eq!(slots.next_to_fill(&r), None);
         assert!(slots.resize(4, &r).is_empty());
         assert_eq!(slots.next_to_fill(&r), Some(1));
+        assert_eq!((slots.release(0), slots.release(0)), (Some(0), None));
+        assert_eq!((slots.len(), slots.next_to_fill(&r)), (1, Some(0)));
     }
 }

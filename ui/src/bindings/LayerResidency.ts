@@ -10,6 +10,10 @@ layer: number, slots: number, resident: number, hits: number, misses: number, by
  */
 swap_p50_us: number, swap_p95_us: number, 
 /**
+ * The same in VRAM; hits are experts that the GPU computed.
+ */
+vram_slots: number, vram_resident: number, vram_hits: number, 
+/**
  * Is its cache in VRAM off, because computing all in RAM is faster?
  */
 cache_off: boolean, };

@@ -162,6 +162,7 @@ export function placement(settings: Partial<MemorySettings> = {}): Placement {
       { tier: 'ram', budget: 10_000_000, used: 10_000_000 },
       { tier: 'disk', budget: 20_000_000, used: 2_000_000 },
     ],
+    gpu: { layers: 0, embeddings: false, head: false, experts: 0 },
     experts_per_layer: settings.cached_experts_per_layer ?? 4,
     experts_total: 4,
     experts_min: 1,

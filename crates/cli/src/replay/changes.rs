@@ -97,7 +97,7 @@ fn decode(
 ) -> Result<(Vec<u64>, Vec<Duration>)> {
     engine.experts_mut().replay(Some(trace.clone()))?;
     let mut decode = Decode {
-        session: engine.session(),
+        session: engine.session()?,
         token: 1,
     };
     let (mut marks, mut times) = (Vec::new(), Vec::new());

@@ -90,7 +90,7 @@ pub fn run(a: &Replay) -> Result<()> {
     engine.experts_mut().replay(Some(trace.clone()))?;
     let mut settings = engine.placement().settings.clone();
     let mut decode = Decode {
-        session: engine.session(),
+        session: engine.session()?,
         token: 1,
     };
     let first = settings.ram_budget.unwrap_or_else(|| ram_budget(&engine));
@@ -193,7 +193,7 @@ impl Decode {
     /// The logits of the next token, `[1, vocabulary]`.
     fn token(&mut self, engine: &mut Engine) -> Result<Tensor> {
         if self.session.len() + 1 >= engine.placement().context {
-            self.session = engine.session();
+            self.session = engine.session()?;
         }
         let never = Cancel::new();
         let logits = engine.forward(&mut self.session, &[self.token], Logits::Last, &never)?;

@@ -93,7 +93,7 @@ impl Layer {
             wait_us: self.wait_us,
             swap_p50_us,
             swap_p95_us,
-            cache_off: false,
+            ..LayerResidency::default()
         }
     }
 

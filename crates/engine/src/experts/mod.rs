@@ -4,6 +4,7 @@
 //! What is decided here is decided by `moestro-residency`; this module holds the
 //! bytes, reads them and takes the time.
 
+mod above;
 mod buffer;
 mod forecast;
 mod latencies;
@@ -13,10 +14,12 @@ mod profile;
 mod reader;
 mod routing;
 mod source;
+mod stage;
 mod step;
 #[cfg(test)]
 mod tests;
 mod upper;
+mod vram;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +27,7 @@ use std::time::Instant;
 use moestro_checkpoint::Checkpoint;
 use moestro_kernels::Matrix;
 use moestro_residency::{
-    Allocation, Depth, DepthLog, Link, Mean, Policy, StepTimes, Trace, allocate,
+    Allocation, Depth, DepthLog, Mean, OffloadStep, Policy, StepTimes, Trace, allocate,
 };
 
 use self::buffer::Transit;
@@ -42,6 +45,7 @@ use crate::weights::LayerExperts;
 pub use self::forecast::Forecaster;
 pub use self::layer::ExpertCounters;
 pub use self::reader::THREADS as READING_THREADS;
+pub use self::stage::{Sent, Stage, stage_bytes};
 
 /// Decoded tokens whose depths are kept for predictions.
 const REMEMBERED: usize = 512;
@@ -105,6 +109,10 @@ pub struct Experts {
     preloads: Preloads,
     /// A tier above RAM, if there is one.
     upper: Option<Upper>,
+    /// What the last step has left to do above.
+    to_copy: Option<(usize, OffloadStep)>,
+    /// What a prompt's experts pass through on the way up.
+    stage: Option<Stage>,
     foresight: Vec<Mean>,
     /// Memory for the results of a step, kept because the system clears fresh pages.
     outputs: Vec<f32>,
@@ -172,6 +180,8 @@ impl Experts {
             guess: None,
             preloads: Preloads::default(),
             upper: None,
+            to_copy: None,
+            stage: None,
             foresight,
             outputs: Vec::new(),
         })
@@ -180,23 +190,6 @@ impl Experts {
     /// Slots of a layer.
     pub fn slots(&self, row: usize) -> usize {
         self.layers[row].resident().slots().capacity()
-    }
-
-    /// Puts memory of the host with the times of a device above RAM, `slots` experts
-    /// of each layer, to see what such a device would do. Results stay the CPU's.
-    pub fn stand_in(&mut self, slots: usize, link: Link) {
-        let experts = self.layers.first().map_or(0, Layer::experts);
-        let budget = slots as u64 * self.layer_slot_bytes();
-        let tier = Box::new(upper::StandIn::new(budget, link));
-        let rows = self.layers.len();
-        self.upper = Some(Upper::new(tier, rows, experts, slots, self.per_token));
-    }
-
-    /// Seconds that the experts of all decoded tokens took on the clock of the
-    /// stand-in, what they would have taken without it, and its bytes.
-    pub fn stand_in_clock(&self) -> Option<(f64, f64, u64)> {
-        let upper = self.upper.as_ref()?;
-        Some((upper.seconds, upper.plain, upper.bytes()))
     }
 
     /// Slots per layer, on average.
@@ -329,6 +322,12 @@ impl Experts {
         self.layers.iter().map(Layer::bytes).sum()
     }
 
+    /// Bytes of one slot, on average over the layers.
+    pub fn mean_slot_bytes(&self) -> u64 {
+        let layers = self.layers.len().max(1) as u64;
+        self.layer_slot_bytes() / layers
+    }
+
     /// Bytes of one slot in every layer.
     pub fn layer_slot_bytes(&self) -> u64 {
         self.layers.iter().map(Layer::slot_bytes).sum()
@@ -347,11 +346,17 @@ impl Experts {
     }
 
     pub fn residency(&self) -> Vec<LayerResidency> {
-        let off = |row| self.upper.as_ref().is_some_and(|u| u.lost(row));
         let rows = self.layers.iter().enumerate();
-        rows.map(|(row, layer)| LayerResidency {
-            cache_off: off(row),
-            ..layer.residency()
+        rows.map(|(row, layer)| {
+            let upper = self.upper.as_ref();
+            let counts = upper.map_or((0, 0, 0), |u| u.counts(row));
+            LayerResidency {
+                cache_off: upper.is_some_and(|u| u.lost(row)),
+                vram_slots: counts.0,
+                vram_resident: counts.1,
+                vram_hits: counts.2,
+                ..layer.residency()
+            }
         })
         .collect()
     }
@@ -397,12 +402,17 @@ impl Experts {
         }
     }
 
-    /// One byte per expert, rows x experts: bit 7 resident, low six bits recency.
+    /// One byte per expert, rows x experts: bit 7 resident in RAM, bit 6 in VRAM, low
+    /// six bits recency.
     pub fn heat(&self) -> Vec<u8> {
-        self.layers
-            .iter()
-            .flat_map(|l| l.heat(self.tokens))
-            .collect()
+        let rows = self.layers.iter().enumerate();
+        let upper = self.upper.as_ref().filter(|u| u.vram().is_some());
+        let above = |row, e| upper.is_some_and(|u| u.holds(row, e));
+        rows.flat_map(|(row, layer)| {
+            let heat = layer.heat(self.tokens).zip(0..);
+            heat.map(move |(heat, e)| heat | if above(row, e) { 0x40 } else { 0 })
+        })
+        .collect()
     }
 }
 

@@ -28,6 +28,9 @@ impl Experts {
             }
         }
         let before = self.tokens - tokens as u64;
+        if let Some(upper) = self.upper.as_mut().filter(|_| !self.decoding) {
+            upper.seed(row, ids, per_token, before + 1);
+        }
         let depths = self.layers[row].record(ids, per_token, before);
         self.depths.extend(depths.into_iter().flatten());
         if let Some(routes) = &mut self.routes {

@@ -57,15 +57,15 @@ impl Experts {
         self.settle();
         self.ticket += 1;
         let layer = &mut self.layers[row];
-        let offload = match &mut self.upper {
-            Some(upper) if self.decoding => Some(upper.step(row, wanted, self.tokens)),
-            _ => None,
-        };
+        let upper = self.upper.as_mut();
+        let offload = upper.and_then(|u| u.step(row, wanted, self.tokens, self.decoding));
         let mut found = match &offload {
             Some(step) => layer.look_up(&step.below),
             None => layer.look_up(wanted),
         };
-        if let Some(step) = &offload {
+        // What stands in for a device is computed by the processor.
+        let stands_in = self.upper.as_ref().is_some_and(|u| u.vram().is_none());
+        if let Some(step) = offload.as_ref().filter(|_| stands_in) {
             found.hits.extend(&step.above);
         }
         found.hits.sort_unstable();
@@ -108,7 +108,17 @@ impl Experts {
         let _ = self.ask_for_more();
     }
 
-    /// The positions among the wanted experts whose matrices can be used now, until
+    /// Those of the wanted experts that a GPU computes in this step.
+    pub fn on_gpu(&self) -> &[u32] {
+        let in_vram = self.upper.as_ref().is_some_and(|u| u.vram().is_some());
+        let offload = self.step.as_ref().and_then(|s| s.offload.as_ref());
+        offload
+            .filter(|_| in_vram)
+            .map_or(&[], |step| step.above.as_slice())
+    }
+
+    /// The positions among the wanted experts, those of [`Experts::on_gpu`] aside,
+    /// whose matrices can be used now, until
     /// the next call; `None` when all have been handed out.
     ///
     /// Errors: a read that failed, no memory, `Cancelled`. The step is over then.
@@ -239,16 +249,25 @@ impl Experts {
 
     fn end_step(&mut self) {
         if let Some(step) = self.step.take() {
-            if let (Some(upper), Some(offload)) = (&mut self.upper, &step.offload) {
-                let slots = self.layers[step.row].resident().slots();
-                upper.finish(step.row, offload, |expert| slots.get(expert));
-            }
+            self.to_copy = step.offload.map(|offload| (step.row, offload));
             let seconds = step.start.elapsed().as_secs_f64();
             self.expert_seconds += seconds;
             if step.decode {
                 self.times.add_layer(step.misses, seconds);
             }
         }
+    }
+
+    /// After a step: sends up what was chosen to be there. To be called when all
+    /// its work has been given to whoever does it.
+    ///
+    /// Errors: the GPU failed.
+    pub fn copy_up(&mut self) -> Result<()> {
+        let (Some(upper), Some((row, offload))) = (&mut self.upper, self.to_copy.take()) else {
+            return Ok(());
+        };
+        let slots = self.layers[row].resident().slots();
+        upper.finish(row, &offload, self.decoding, |expert| slots.get(expert))
     }
 
     /// Ends a step that was given up, and waits for its reads: nothing is freed

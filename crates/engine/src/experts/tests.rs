@@ -119,7 +119,7 @@ fn step(e: &mut Experts, row: usize, wanted: &[u32]) -> crate::error::Result<()>
         );
     }
     assert!(seen.iter().all(|s| *s), "all were handed out");
-    Ok(())
+    e.copy_up()
 }
 
 fn budget(e: &Experts) -> u64 {

@@ -1,22 +1,20 @@
 //! A tier above RAM that holds copies of experts and computes them beside the CPU.
+//! RAM stays the tier below: what is not here is computed there, so nothing ever
+//! waits for a copy.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use moestro_residency::{Link, Offload, OffloadStep};
 
 use super::buffer::{Buffer, Held, bytes};
+use super::vram::Vram;
+use crate::error::Result;
 
-/// Where copies of experts can be kept and computed. RAM stays the tier below: what
-/// is not here is computed there, so nothing ever waits for a copy.
-pub trait Tier: Send {
-    /// Takes a copy of an expert's matrices. False if there is no room.
-    fn put(&mut self, row: usize, expert: u32, held: &Held) -> bool;
-    fn remove(&mut self, row: usize, expert: u32);
-    fn get(&self, row: usize, expert: u32) -> Option<&Held>;
-    /// Bytes in use; never more than the budget.
-    fn bytes(&self) -> u64;
-    /// What things take.
-    fn link(&self) -> Link;
+/// Where the copies are.
+pub enum Tier {
+    StandIn(StandIn),
+    Vram(Vram),
 }
 
 /// Memory of the host that stands for a device, with the times of the device.
@@ -39,7 +37,7 @@ impl StandIn {
     }
 }
 
-impl Tier for StandIn {
+impl StandIn {
     fn put(&mut self, row: usize, expert: u32, held: &Held) -> bool {
         let size = bytes(held);
         if self.used + size > self.budget {
@@ -68,90 +66,253 @@ impl Tier for StandIn {
     fn get(&self, row: usize, expert: u32) -> Option<&Held> {
         self.held.get(&(row, expert))
     }
-
-    fn bytes(&self) -> u64 {
-        self.used
-    }
-
-    fn link(&self) -> Link {
-        self.link
-    }
 }
 
-/// An upper tier with the decisions of every layer, and the device's clock.
+/// An upper tier with the decisions of every layer.
 pub struct Upper {
-    tier: Box<dyn Tier>,
-    layers: Vec<Offload>,
-    /// Seconds of all decoded tokens' experts, and what they would be without it.
+    tier: Tier,
+    /// Of each row, if it has slots.
+    rows: Vec<Option<Offload>>,
+    /// The row under way since when, for the clock of the device.
+    began: Option<(usize, Instant)>,
+    /// Slots of each row that has some.
+    slots: usize,
+    /// Experts computed above.
+    hits: Vec<u64>,
+    /// Seconds of all decoded tokens' experts on the clock of the stand-in, and what
+    /// they would be without it.
     pub seconds: f64,
     pub plain: f64,
 }
 
 /// Copies per layer and token, at most.
 const COPIES: usize = 2;
+/// Copies into free slots per layer and piece of a prompt, at most.
+const FILLED: usize = 4;
 
 impl Upper {
+    /// `slots` of each row that `has` some. `link` is what things are
+    /// thought to take.
     pub fn new(
-        tier: Box<dyn Tier>,
-        rows: usize,
-        experts: usize,
+        tier: Tier,
+        has: &[bool],
         slots: usize,
+        experts: usize,
         per_token: usize,
+        link: Link,
     ) -> Upper {
-        let link = tier.link();
-        let layer = |_| Offload::new(experts, slots, per_token, COPIES, link);
+        let offload = || Offload::new(experts, slots, per_token, COPIES, link);
         Upper {
             tier,
-            layers: (0..rows).map(layer).collect(),
+            rows: has.iter().map(|has| has.then(offload)).collect(),
+            began: None,
+            slots,
+            hits: vec![0; has.len()],
             seconds: 0.0,
             plain: 0.0,
         }
     }
 
-    /// Divides a decoded token's experts between above and below.
-    pub fn step(&mut self, row: usize, wanted: &[u32], now: u64) -> OffloadStep {
-        let mut step = self.layers[row].step(wanted, now);
-        // A copy that did not find room is computed below.
-        let (above, lost): (Vec<u32>, Vec<u32>) = std::mem::take(&mut step.above)
-            .into_iter()
-            .partition(|e| self.tier.get(row, *e).is_some());
+    /// Uses the tier though it may be slower.
+    pub fn insist(&mut self) {
+        self.rows.iter_mut().flatten().for_each(Offload::insist);
+    }
+
+    pub fn vram(&self) -> Option<&Vram> {
+        match &self.tier {
+            Tier::Vram(vram) => Some(vram),
+            Tier::StandIn(_) => None,
+        }
+    }
+
+    /// Notes what a prompt's tokens use, the first of which is number `now`.
+    pub fn seed(&mut self, row: usize, ids: &[u32], per_token: usize, now: u64) {
+        if let Some(offload) = &mut self.rows[row] {
+            for (token, ids) in ids.chunks_exact(per_token).enumerate() {
+                offload.seed(ids, now + token as u64);
+            }
+        }
+    }
+
+    /// Divides the distinct experts of a step between above and below; `None` if all
+    /// are computed below. Only a single decoded token, number `now`, changes what is
+    /// held.
+    pub fn step(
+        &mut self,
+        row: usize,
+        wanted: &[u32],
+        now: u64,
+        decoding: bool,
+    ) -> Option<OffloadStep> {
+        self.note_time(row, decoding);
+        let offload = self.rows[row].as_mut()?;
+        let mut step = match (&self.tier, decoding) {
+            (_, true) => offload.step(wanted, now),
+            (Tier::StandIn(_), false) => return None,
+            (Tier::Vram(_), false) if offload.lost() => return None,
+            (Tier::Vram(_), false) => OffloadStep {
+                above: wanted.to_vec(),
+                ..OffloadStep::default()
+            },
+        };
+        // A copy that did not find room, or is still on its way, is computed below.
+        let here = |e: &u32| match &self.tier {
+            Tier::StandIn(tier) => tier.get(row, *e).is_some(),
+            Tier::Vram(tier) => tier.has(row, *e),
+        };
+        let (above, not_here): (Vec<u32>, Vec<u32>) =
+            std::mem::take(&mut step.above).into_iter().partition(here);
+        self.hits[row] += above.len() as u64;
         step.above = above;
-        step.below.extend(lost);
-        step
+        step.below.extend(not_here);
+        Some(step)
+    }
+
+    /// On a device a row takes from its router's choice to that of the next row: the
+    /// processor waits for both.
+    fn note_time(&mut self, row: usize, decoding: bool) {
+        if matches!(self.tier, Tier::StandIn(_)) {
+            return;
+        }
+        if let Some((before, since)) = self.began.take()
+            && let Some(offload) = self.rows[before].as_mut()
+            && before + 1 == row
+            && decoding
+        {
+            offload.took(since.elapsed().as_secs_f64());
+        }
+        self.began = decoding.then(|| (row, Instant::now()));
     }
 
     /// After the step: what was chosen goes up, from where it is held below.
+    ///
+    /// Errors: the device failed.
     pub fn finish<'a>(
         &mut self,
         row: usize,
         step: &OffloadStep,
+        decoding: bool,
         below: impl Fn(u32) -> Option<&'a Held>,
-    ) {
-        for expert in &step.dropped {
-            self.tier.remove(row, *expert);
-        }
-        for expert in &step.copies {
-            if let Some(held) = below(*expert) {
-                self.tier.put(row, *expert, held);
+    ) -> Result<()> {
+        let Some(offload) = self.rows[row].as_mut() else {
+            return Ok(());
+        };
+        match &mut self.tier {
+            Tier::StandIn(tier) => {
+                step.dropped.iter().for_each(|e| tier.remove(row, *e));
+                for expert in &step.copies {
+                    if let Some(held) = below(*expert) {
+                        tier.put(row, *expert, held);
+                    }
+                }
+                let link = tier.link;
+                let seconds = link.seconds(step.above.len(), step.below.len(), step.copies.len());
+                self.seconds += seconds;
+                self.plain += link.seconds(0, step.above.len() + step.below.len(), 0);
+                offload.took(seconds);
+            }
+            Tier::Vram(tier) => {
+                step.dropped.iter().for_each(|e| tier.remove(row, *e));
+                for expert in &step.copies {
+                    copy_up(tier, offload, row, *expert, &below)?;
+                }
+                for _ in 0..if decoding { 0 } else { FILLED } {
+                    let Some(expert) = offload.fill() else { break };
+                    copy_up(tier, offload, row, expert, &below)?;
+                }
             }
         }
-        let link = self.tier.link();
-        let seconds = link.seconds(step.above.len(), step.below.len(), step.copies.len());
-        self.seconds += seconds;
-        self.plain += link.seconds(0, step.above.len() + step.below.len(), 0);
-        self.layers[row].took(seconds);
+        Ok(())
     }
 
+    /// Changes the slots of the rows that have some.
+    ///
+    /// Errors: the device failed or has no memory for more.
+    pub fn resize(&mut self, slots: usize) -> Result<()> {
+        let Tier::Vram(tier) = &mut self.tier else {
+            return Ok(());
+        };
+        let before = self.slots;
+        self.slots = slots;
+        for (row, offload) in self.rows.iter_mut().enumerate() {
+            for expert in offload.iter_mut().flat_map(|o| o.resize(slots)) {
+                tier.remove(row, expert);
+            }
+        }
+        if slots == before {
+            return Ok(());
+        }
+        tier.resize(slots)
+    }
+
+    /// Slots of each row that has some.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// With this many slots in VRAM, the share of a token's experts that would have
+    /// been there, and the seconds that all rows with slots would have taken.
+    pub fn foretell(&self, slots: usize) -> (f64, f64) {
+        let rows = self.rows.iter().flatten();
+        let each: Vec<(f64, f64)> = rows.map(|offload| offload.foretell(slots)).collect();
+        let hits: f64 = each.iter().map(|(hit_rate, _)| hit_rate).sum();
+        let seconds = each.iter().map(|(_, seconds)| seconds).sum();
+        (hits / each.len().max(1) as f64, seconds)
+    }
+
+    /// Host memory that stands for a copy.
     pub fn get(&self, row: usize, expert: u32) -> Option<&Held> {
-        self.tier.get(row, expert)
+        match &self.tier {
+            Tier::StandIn(tier) => tier.get(row, expert),
+            Tier::Vram(_) => None,
+        }
     }
 
     /// Is this layer's cache off because it was slower?
     pub fn lost(&self, row: usize) -> bool {
-        self.layers[row].lost()
+        self.rows[row].as_ref().is_some_and(Offload::lost)
     }
 
-    pub fn bytes(&self) -> u64 {
-        self.tier.bytes()
+    /// Slots, experts held and experts computed above, of a row.
+    pub fn counts(&self, row: usize) -> (usize, usize, u64) {
+        let held = match &self.tier {
+            Tier::StandIn(_) => 0,
+            Tier::Vram(tier) => tier.held(row),
+        };
+        let slots = self.rows[row].as_ref().map_or(0, Offload::slots);
+        (slots, held, self.hits[row])
     }
+
+    pub fn holds(&self, row: usize, expert: u32) -> bool {
+        match &self.tier {
+            Tier::StandIn(tier) => tier.get(row, expert).is_some(),
+            Tier::Vram(tier) => tier.has(row, expert),
+        }
+    }
+
+    /// Bytes in use; never more than the budget.
+    pub fn bytes(&self) -> u64 {
+        match &self.tier {
+            Tier::StandIn(tier) => tier.used,
+            Tier::Vram(tier) => tier.bytes(),
+        }
+    }
+}
+
+/// A copy that cannot be made now is forgotten: it stays below.
+fn copy_up<'a>(
+    tier: &mut Vram,
+    offload: &mut Offload,
+    row: usize,
+    expert: u32,
+    below: impl Fn(u32) -> Option<&'a Held>,
+) -> Result<()> {
+    let copied = match below(expert) {
+        Some(held) => tier.put(row, expert, held)?,
+        None => false,
+    };
+    if !copied {
+        offload.lose(expert);
+    }
+    Ok(())
 }

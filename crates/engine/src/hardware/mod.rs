@@ -5,6 +5,7 @@ mod memory;
 
 use std::time::Instant;
 
+use moestro_cuda::{CudaError, Kernels};
 use moestro_kernels::{Compute, read_all};
 use nvml_wrapper::Nvml;
 use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
@@ -103,18 +104,48 @@ fn cpu_features() -> Vec<String> {
     found.into_iter().map(String::from).collect()
 }
 
-/// GPUs, and why none of them computes.
+/// GPUs, and why none of them computes; no reason if the first one does.
 fn gpus() -> (Vec<GpuInfo>, String) {
-    let nvml = match Nvml::init() {
-        Ok(nvml) => nvml,
-        Err(_) => {
+    let found = match moestro_cuda::probe() {
+        Ok(found) => found,
+        Err(CudaError::NoDriver(_)) => {
             let note = "No NVIDIA driver was found; Moestro computes on the CPU.";
-            return (Vec::new(), note.to_string());
+            return (named_by_nvml(), note.to_string());
         }
+        Err(error) => return (named_by_nvml(), crate::gpu::note(&error)),
+    };
+    let note = match (found.is_empty(), Kernels::embedded()) {
+        (true, _) => "The NVIDIA driver reports no usable GPU; Moestro computes on the CPU.".into(),
+        (false, Err(error)) => crate::gpu::note(&error),
+        (false, Ok(_)) => String::new(),
+    };
+    let info = |gpu: &moestro_cuda::GpuInfo| GpuInfo {
+        name: gpu.name.clone(),
+        vram_total: gpu.total,
+        vram_free: gpu.free,
+        driver: driver_version()
+            .unwrap_or_else(|| format!("CUDA {}.{}", gpu.driver.0, gpu.driver.1)),
+    };
+    (found.iter().map(info).collect(), note)
+}
+
+/// VRAM of the first GPU that all programs use together, in bytes.
+pub fn vram_used() -> Option<u64> {
+    let nvml = Nvml::init().ok()?;
+    Some(nvml.device_by_index(0).ok()?.memory_info().ok()?.used)
+}
+
+fn driver_version() -> Option<String> {
+    Nvml::init().ok()?.sys_driver_version().ok()
+}
+
+/// What the monitoring library knows, where the computing one is missing.
+fn named_by_nvml() -> Vec<GpuInfo> {
+    let Ok(nvml) = Nvml::init() else {
+        return Vec::new();
     };
     let driver = nvml.sys_driver_version().unwrap_or_default();
-    let count = nvml.device_count().unwrap_or(0);
-    let gpus: Vec<GpuInfo> = (0..count)
+    (0..nvml.device_count().unwrap_or(0))
         .filter_map(|i| {
             let device = nvml.device_by_index(i).ok()?;
             let memory = device.memory_info().ok()?;
@@ -125,15 +156,7 @@ fn gpus() -> (Vec<GpuInfo>, String) {
                 driver: driver.clone(),
             })
         })
-        .collect();
-    let note = match gpus.first() {
-        Some(gpu) => format!(
-            "{} was found, but this version computes on the CPU only; GPU support is being built.",
-            gpu.name
-        ),
-        None => "The NVIDIA driver reports no usable GPU; Moestro computes on the CPU.".to_string(),
-    };
-    (gpus, note)
+        .collect()
 }
 
 #[cfg(test)]
@@ -146,7 +169,10 @@ mod tests {
         assert!(h.physical_cores >= 1 && h.logical_cores >= h.physical_cores);
         assert!(h.ram_total > 64 << 20 && h.ram_available <= h.ram_total);
         assert!(h.gpus.is_empty() || h.gpus[0].vram_total > 0);
-        assert!(!h.gpu_note.is_empty());
+        assert_eq!(
+            h.gpu_note.is_empty(),
+            !h.gpus.is_empty() && Kernels::embedded().is_ok()
+        );
         assert!(process_bytes() > 1 << 20);
     }
 }

@@ -1,6 +1,7 @@
 //! Holds at most one engine on a thread of its own and obeys commands: work goes
 //! on between them, and they take effect between two tokens.
 
+mod loading;
 mod meter;
 mod prepare;
 mod run;

@@ -1,26 +1,24 @@
 //! The loop of the engine's thread.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
+
+use moestro_cuda::CudaError;
 
 use super::meter::Meter;
 use super::prepare::{Preparation, Ready};
 use super::{Order, Pending, lock, snapshot};
 use crate::Folders;
 use crate::cancel::Cancel;
-use crate::engine::{Engine, LoadOptions, inspect};
+use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::generation::Step;
 use crate::hardware;
-use crate::placement::place;
-use crate::precision::Precision;
 use crate::protocol::{
     Command, Event, FinishReason, Forecast, GenerationStats, LoadRequest, MemorySettings,
-    MemorySnapshot, Placement, Totals,
+    MemorySnapshot, Totals,
 };
-use crate::quantize::Store;
 use crate::schedule::Schedule;
 use crate::text_assets::TextAssets;
 
@@ -30,27 +28,30 @@ const MOST_SNAPSHOTS: f32 = 20.0;
 const FORECAST_EVERY: Duration = Duration::from_millis(1000);
 const NOT_LOADED: &str = "no model is loaded; load one first";
 
-struct Runner {
+pub(super) struct Runner {
     inbox: Receiver<Order>,
     pending: Pending,
-    events: Box<dyn FnMut(Event)>,
+    pub(super) events: Box<dyn FnMut(Event)>,
     preparation: Preparation,
-    loaded: Option<Loaded>,
-    meter: Meter,
+    pub(super) loaded: Option<Loaded>,
+    pub(super) meter: Meter,
     started: Instant,
     /// Time between snapshots and when the next one is due.
     watch: Option<(Duration, Instant)>,
     /// The latest forecast and when it was made.
-    forecast: Option<(Instant, Option<Forecast>)>,
-    folders: Folders,
+    pub(super) forecast: Option<(Instant, Option<Forecast>)>,
+    pub(super) folders: Folders,
     ended: bool,
+    /// Why the GPU is not used any more.
+    pub(super) gpu_lost: Option<String>,
 }
 
-struct Loaded {
-    engine: Engine,
-    schedule: Schedule,
+pub(super) struct Loaded {
+    pub(super) engine: Engine,
+    pub(super) schedule: Schedule,
     /// Filling slots in idle time is given up after a failed read.
-    may_fill: bool,
+    pub(super) may_fill: bool,
+    pub(super) request: LoadRequest,
 }
 
 pub fn run(
@@ -72,6 +73,7 @@ pub fn run(
         forecast: None,
         folders,
         ended: false,
+        gpu_lost: None,
     };
     let version = env!("CARGO_PKG_VERSION").to_string();
     runner.emit(Event::Ready {
@@ -89,7 +91,7 @@ pub fn run(
 
 impl Runner {
     /// To whoever gave the command, or to all.
-    fn emit(&mut self, event: Event) {
+    pub(super) fn emit(&mut self, event: Event) {
         let listener = event.id().and_then(|id| {
             let pending = lock(&self.pending);
             pending.get(&id).and_then(|p| p.listener.clone())
@@ -203,60 +205,12 @@ impl Runner {
         }
     }
 
-    fn cancel_of(&self, id: u64) -> Cancel {
+    pub(super) fn cancel_of(&self, id: u64) -> Cancel {
         let pending = lock(&self.pending);
         pending
             .get(&id)
             .map(|p| p.cancel.clone())
             .unwrap_or_default()
-    }
-
-    fn load(&mut self, id: u64, request: &LoadRequest) -> Result<()> {
-        // The old model goes first: two may not fit.
-        self.loaded = None;
-        self.forecast = None;
-        self.meter.clear();
-        let cancel = self.cancel_of(id);
-        let quantize = match request.quantize {
-            None => None,
-            Some(target) => Some((target, Store::of(self.folders.quantized.clone())?)),
-        };
-        let options = LoadOptions {
-            memory: request.memory.clone(),
-            threads: request.threads,
-            precision: Precision::default(),
-            profiles: self.folders.profiles.clone(),
-            kernels: None,
-            quantize,
-        };
-        let events = &mut self.events;
-        let mut last: Option<Instant> = None;
-        let mut progress = |stage, done, total| {
-            let due = last.is_none_or(|at| at.elapsed() > Duration::from_millis(50));
-            if done == total || due {
-                last = Some(Instant::now());
-                events(Event::LoadProgress {
-                    id,
-                    stage,
-                    done,
-                    total,
-                });
-            }
-        };
-        let hardware = hardware::probe();
-        let engine = Engine::load(&request.model, &options, hardware, &cancel, &mut progress)?;
-        let (model, placement) = (engine.info.clone(), engine.placement().clone());
-        self.loaded = Some(Loaded {
-            engine,
-            schedule: Schedule::default(),
-            may_fill: true,
-        });
-        self.emit(Event::Loaded {
-            id,
-            model,
-            placement,
-        });
-        Ok(())
     }
 
     fn configure(&mut self, id: u64, memory: &MemorySettings) -> Result<()> {
@@ -274,22 +228,6 @@ impl Runner {
         self.forecast = None;
         self.emit(Event::Configured { id, placement });
         Ok(())
-    }
-
-    fn plan(&self, model: Option<&Path>, memory: &MemorySettings) -> Result<Placement> {
-        match model {
-            Some(path) => {
-                let hardware = hardware::probe();
-                let sizes = inspect(path, Precision::default())?.sizes;
-                Ok(place(&sizes, &hardware, memory, &hardware.gpu_note))
-            }
-            None => Ok(self
-                .loaded
-                .as_ref()
-                .ok_or_else(not_loaded)?
-                .engine
-                .plan(memory)),
-        }
     }
 
     fn watch(&mut self, hz: f32) {
@@ -331,7 +269,7 @@ impl Runner {
     }
 
     /// Ends all answers as cancelled.
-    fn end_answers(&mut self) {
+    pub(super) fn end_answers(&mut self) {
         self.with_schedule(|schedule, engine, progress| schedule.cancel_all(engine, progress));
         for id in self.preparation.end_all() {
             let (reason, stats) = (FinishReason::Cancelled, GenerationStats::default());
@@ -409,7 +347,14 @@ impl Runner {
                     self.save_profile();
                 }
             }
-            Err(error) => self.end(id, error.event(id)),
+            Err(error) => {
+                self.end(id, error.event(id));
+                if let EngineError::Gpu(error) = error
+                    && !matches!(error, CudaError::OutOfMemory { .. })
+                {
+                    self.go_on_without_gpu(&error);
+                }
+            }
         }
     }
 
@@ -495,6 +440,6 @@ fn concerns_all(event: &Event) -> bool {
     )
 }
 
-fn not_loaded() -> EngineError {
+pub(super) fn not_loaded() -> EngineError {
     EngineError::Request(NOT_LOADED.into())
 }

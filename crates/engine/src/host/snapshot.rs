@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::meter::Meter;
 use crate::engine::Engine;
 use crate::hardware;
+use crate::ops::Place;
 use crate::protocol::{Component, Forecast, MemorySnapshot, PlacementRow, Telemetry, Tier};
 use crate::schedule::Schedule;
 
@@ -26,9 +27,11 @@ pub fn take(engine: &Engine, schedule: &Schedule, meter: &Meter, about: About) -
     let experts = engine.experts();
     let layers = experts.residency();
     let in_use = |row: &PlacementRow| -> PlacementRow {
-        let bytes = match row.component {
-            Component::ExpertSlots => experts.slot_bytes(),
-            Component::SessionState => schedule.bytes(),
+        let bytes = match (row.component, row.tier) {
+            (Component::ExpertSlots, Tier::Vram) => experts.vram_bytes(),
+            (Component::ExpertSlots, _) => experts.slot_bytes(),
+            (Component::SessionState, Tier::Vram) => schedule.bytes_in(Place::Gpu),
+            (Component::SessionState, _) => schedule.bytes_in(Place::Host),
             _ => row.bytes,
         };
         PlacementRow {

@@ -1,7 +1,5 @@
 //! One layer of the residual stream: norm, mixer, norm, feed-forward.
 
-use candle_core::{Device, Tensor};
-
 use super::attention::Attention;
 use super::delta_net::DeltaNet;
 use super::mlp::Mlp;
@@ -9,15 +7,16 @@ use super::{Context, Run, SparseMlp};
 use crate::blueprint::{Blueprint, FeedForward, Mixer};
 use crate::error::Result;
 use crate::experts::Experts;
-use crate::ops;
+use crate::ops::{self, Array, Place};
 use crate::weights::Loader;
 
 pub struct Block {
-    input_norm: Vec<f32>,
-    post_norm: Vec<f32>,
+    input_norm: Array,
+    post_norm: Array,
     mixer: LoadedMixer,
     feed_forward: LoadedFeedForward,
     eps: f32,
+    place: Place,
 }
 
 enum LoadedMixer {
@@ -56,6 +55,10 @@ impl Block {
                 }
             },
             eps,
+            place: match loader.gpu() {
+                None => Place::Host,
+                Some(_) => Place::Gpu,
+            },
         })
     }
 
@@ -63,29 +66,24 @@ impl Block {
     pub fn forward(
         &self,
         cx: Context,
-        x: &Tensor,
+        x: Array,
         runs: &mut [Run],
         experts: &mut Experts,
-    ) -> Result<Tensor> {
-        let normed = ops::rms_norm(cx.compute, x, &self.input_norm, self.eps)?;
+    ) -> Result<Array> {
+        let mut x = x.moved(cx, self.place)?;
+        let normed = ops::rms_norm(cx, &x, &self.input_norm, self.eps)?;
         let mixed = match &self.mixer {
             LoadedMixer::Attention(a) => a.forward(cx, &normed, runs)?,
             LoadedMixer::DeltaNet(d) => d.forward(cx, &normed, runs)?,
         };
-        self.feed_forward(cx, &(x + mixed)?, experts)
-    }
-
-    /// The second half, for which it does not matter whose tokens they are.
-    fn feed_forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
-        let normed = ops::rms_norm(cx.compute, x, &self.post_norm, self.eps)?;
+        // From here on it does not matter whose tokens they are.
+        let normed = ops::add_rms_norm(cx, &mut x, &mixed, &self.post_norm, self.eps)?;
         let out = match &self.feed_forward {
-            LoadedFeedForward::Dense(mlp) => {
-                let out = ops::values(&normed, |n| Ok(mlp.forward(cx.compute, n)))?;
-                Tensor::from_vec(out, x.dims2()?, &Device::Cpu)?
-            }
+            LoadedFeedForward::Dense(mlp) => mlp.forward(cx, &normed)?,
             LoadedFeedForward::Sparse(moe) => moe.forward(cx, &normed, experts)?,
         };
-        Ok((x + out)?)
+        ops::add(cx, &mut x, &out)?;
+        Ok(x)
     }
 
     /// The router and experts, if it has any.

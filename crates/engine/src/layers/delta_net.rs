@@ -1,13 +1,12 @@
 //! Gated DeltaNet: a causal convolution, then a matrix memory per head that the
 //! delta rule updates token by token. Chunked in prefill, recurrent in decode.
 
-use candle_core::{Device, Tensor};
-use moestro_kernels::{self as kernels, DeltaShape, Rows};
+use moestro_kernels::DeltaShape;
 
-use super::{Context, Run};
+use super::{Context, Run, spans};
 use crate::blueprint::DeltaNetShape;
 use crate::error::Result;
-use crate::ops;
+use crate::ops::{self, Array};
 use crate::state::LayerState;
 use crate::weights::{Loader, Weight};
 
@@ -19,10 +18,10 @@ pub struct DeltaNet {
     in_a: Weight,
     out_proj: Weight,
     /// `[channels, taps]`.
-    conv: Vec<f32>,
-    a_log: Vec<f32>,
-    dt_bias: Vec<f32>,
-    norm: Vec<f32>,
+    conv: Array,
+    a_log: Array,
+    dt_bias: Array,
+    norm: Array,
     eps: f32,
 }
 
@@ -50,64 +49,28 @@ impl DeltaNet {
     }
 
     /// `x [tokens, hidden]`, the tokens of all `runs` one after the other.
-    pub fn forward(&self, cx: Context, x: &Tensor, runs: &mut [Run]) -> Result<Tensor> {
-        let (tokens, hidden) = x.dims2()?;
+    pub fn forward(&self, cx: Context, x: &Array, runs: &mut [Run]) -> Result<Array> {
         let s = &self.shape;
-        let c = cx.compute;
-        let mut mixed = vec![0.0; tokens * s.conv_channels()];
-        let mut z = vec![0.0; tokens * s.value_width()];
-        let mut b = vec![0.0; tokens * s.value_heads];
-        let mut a = vec![0.0; tokens * s.value_heads];
-        let weights = [
-            self.in_qkv.matrix(),
-            self.in_z.matrix(),
-            self.in_b.matrix(),
-            self.in_a.matrix(),
-        ];
-        ops::values(x, |x| {
-            kernels::matmul_many(c, &weights, x, &mut [&mut mixed, &mut z, &mut b, &mut a]);
-            Ok(())
-        })?;
-
-        let mut decay = vec![0.0; a.len()];
-        let mut beta = vec![0.0; a.len()];
-        kernels::delta_gates(&a, &b, &self.a_log, &self.dt_bias, &mut decay, &mut beta);
-
-        let mut qkv = vec![0.0; mixed.len()];
-        let mut read = vec![0.0; tokens * s.value_width()];
-        let (taps, width) = (s.conv_kernel, s.conv_channels());
+        let weights = [&self.in_qkv, &self.in_z, &self.in_b, &self.in_a];
+        let [mixed, z, b, a] = ops::linear_many(cx, weights, x)?;
+        let [decay, beta] = ops::delta_gates(cx, [&a, &b], &self.a_log, &self.dt_bias)?;
         let shape = DeltaShape {
             key_heads: s.key_heads,
             value_heads: s.value_heads,
             key_dim: s.key_dim,
             value_dim: s.value_dim,
         };
-        let mut first = 0;
-        for run in runs {
+        let mut qkv = Array::zeros_like(cx, &mixed)?;
+        let mut read = Array::zeros_like(cx, &z)?;
+        for (run, tokens) in spans(runs) {
             let LayerState::DeltaNet(state) = &mut *run.state else {
                 unreachable!("a state is made from the same blueprint as its model");
             };
-            let rows = |width: usize| first * width..(first + run.tokens) * width;
-            let qkv = &mut qkv[rows(width)];
-            let input = &mixed[rows(width)];
-            kernels::causal_conv_silu(c, input, &mut state.conv, &self.conv, taps, qkv);
-            kernels::delta_rule(
-                c,
-                shape,
-                Rows::strided(qkv, s.key_width(), width, 0),
-                Rows::strided(qkv, s.key_width(), width, s.key_width()),
-                Rows::strided(qkv, s.value_width(), width, 2 * s.key_width()),
-                &decay[rows(s.value_heads)],
-                &beta[rows(s.value_heads)],
-                &mut state.memory,
-                &mut read[rows(s.value_width())],
-            );
-            first += run.tokens;
+            let taps = s.conv_kernel;
+            ops::causal_conv_silu(cx, &mixed, &tokens, state, &self.conv, taps, &mut qkv)?;
+            ops::delta_rule(cx, shape, &qkv, [&decay, &beta], &tokens, state, &mut read)?;
         }
-        let mut gated = vec![0.0; read.len()];
-        kernels::gated_rms_norm(c, &read, &z, &self.norm, self.eps, &mut gated);
-        let mut out = vec![0.0; tokens * hidden];
-        kernels::matmul(c, self.out_proj.matrix(), &gated, &mut out);
-        Ok(Tensor::from_vec(out, (tokens, hidden), &Device::Cpu)?)
+        let gated = ops::gated_rms_norm(cx, &read, &z, &self.norm, self.eps)?;
+        ops::linear(cx, &self.out_proj, &gated)
     }
 }

@@ -2,15 +2,17 @@
 //! summed in the order of the router's choice, so that the result does not
 //! depend on which experts happened to be in memory.
 
-use candle_core::{Device, Tensor};
+use std::time::Instant;
+
+use moestro_cuda as cuda;
 use moestro_kernels::{self as kernels, ExpertTask};
 
 use super::Context;
 use super::mlp::Mlp;
 use crate::blueprint::MoeShape;
 use crate::error::Result;
-use crate::experts::Experts;
-use crate::ops;
+use crate::experts::{Experts, Sent};
+use crate::ops::{self, Array, Choice, Place};
 use crate::weights::{Loader, Weight};
 
 pub struct SparseMlp {
@@ -36,6 +38,48 @@ struct Group {
     tokens: Vec<u32>,
     /// `token * experts_per_token + rank` of each.
     choices: Vec<usize>,
+    /// Where their outputs begin.
+    first_row: usize,
+    by: By,
+}
+
+/// Who computes an expert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Processor,
+    /// A GPU that has it.
+    Gpu,
+    /// A GPU, when it has been sent up.
+    GpuLater,
+}
+
+/// Decides who computes each group and gives it its rows of the outputs, the
+/// processor's first. Returns how many rows these are.
+fn divide(groups: &mut [Group], place: Place, experts: &Experts) -> usize {
+    let on_gpu = experts.on_gpu();
+    for group in groups.iter_mut() {
+        if on_gpu.contains(&group.expert) {
+            group.by = By::Gpu;
+        }
+    }
+    let mut below: Vec<&mut Group> = groups
+        .iter_mut()
+        .filter(|group| group.by == By::Processor)
+        .collect();
+    let tokens: Vec<usize> = below.iter().map(|group| group.tokens.len()).collect();
+    if place == Place::Gpu {
+        for i in experts.worth_sending(&tokens) {
+            below[i].by = By::GpuLater;
+        }
+    }
+    let (first, others): (Vec<_>, Vec<_>) = groups.iter_mut().partition(|g| g.by == By::Processor);
+    let rows_below = first.iter().map(|group| group.tokens.len()).sum();
+    let mut next = 0;
+    for group in first.into_iter().chain(others) {
+        group.first_row = next;
+        next += group.tokens.len();
+    }
+    rows_below
 }
 
 impl SparseMlp {
@@ -67,87 +111,149 @@ impl SparseMlp {
 
     /// Lets this layer guess what the one with `router` will choose.
     pub fn look_ahead(&mut self, router: Weight) {
-        let alike = router.rows == self.router.rows && router.cols == self.router.cols;
+        let shape = |r: &Weight| (r.rows, r.cols, r.place());
+        let alike = shape(&router) == shape(&self.router);
         self.next_router = alike.then_some(router);
     }
 
     /// `x` and the result are `[tokens, hidden]`.
-    pub fn forward(&self, cx: Context, x: &Tensor, experts: &mut Experts) -> Result<Tensor> {
-        let (tokens, hidden) = x.dims2()?;
-        let out = ops::values(x, |x| {
-            let (mut ids, weights) = self.route(cx, &self.router, x, tokens);
-            experts.record_routing(self.row, &mut ids, self.shape.experts_per_token);
-            if let Some(next) = &self.next_router
-                && experts.looks_ahead()
-            {
-                let (guess, _) = self.route(cx, next, x, tokens);
-                experts.foresee(self.row + 1, &guess);
-            }
-            self.mix(cx, x, hidden, &ids, &weights, experts)
-        })?;
-        Ok(Tensor::from_vec(out, (tokens, hidden), &Device::Cpu)?)
+    pub fn forward(&self, cx: Context, x: &Array, experts: &mut Experts) -> Result<Array> {
+        let mut choice = self.route(cx, &self.router, x)?;
+        experts.record_routing(self.row, &mut choice.ids, self.shape.experts_per_token);
+        if let Some(next) = &self.next_router
+            && experts.looks_ahead()
+        {
+            let guess = self.route(cx, next, x)?;
+            experts.foresee(self.row + 1, &guess.ids);
+        }
+        self.mix(cx, x, &choice, experts)
     }
 
-    /// Expert numbers and weights, `[tokens, experts_per_token]`, best first.
-    fn route(
-        &self,
-        cx: Context,
-        router: &Weight,
-        x: &[f32],
-        tokens: usize,
-    ) -> (Vec<u32>, Vec<f32>) {
+    /// The experts of each token, `[tokens, experts_per_token]`.
+    fn route<'a>(&self, cx: Context, router: &Weight, x: &'a Array) -> Result<Choice<'a>> {
         let s = &self.shape;
-        let mut logits = vec![0.0; tokens * s.experts];
-        kernels::matmul(cx.compute, router.matrix(), x, &mut logits);
-        let mut ids = vec![0; tokens * s.experts_per_token];
-        let mut weights = vec![0.0; ids.len()];
-        kernels::router_topk(
-            &logits,
-            s.experts,
-            s.experts_per_token,
-            s.normalise,
-            &mut ids,
-            &mut weights,
-        );
-        (ids, weights)
+        let logits = ops::linear(cx, router, x)?;
+        let wanted = [s.experts, s.experts_per_token];
+        ops::router_choice(cx, &logits, wanted, s.normalise, x)
     }
 
-    fn mix(
+    fn mix(&self, cx: Context, x: &Array, choice: &Choice, experts: &mut Experts) -> Result<Array> {
+        let (chosen, hidden) = (self.shape.experts_per_token, self.router.cols);
+        let mut groups = self.group(&choice.ids);
+        let wanted: Vec<u32> = groups.iter().map(|g| g.expert).collect();
+        experts.begin(self.row, &wanted);
+        let rows_below = divide(&mut groups, x.place(), experts);
+        let mut row_of = vec![0; choice.ids.len()];
+        for group in &groups {
+            let rows = group.first_row..;
+            let choices = group.choices.iter().zip(rows);
+            choices.for_each(|(choice, row)| row_of[*choice] = row);
+        }
+
+        // A GPU computes while the processor does.
+        let mut above = self.compute_above(cx, x, &groups, row_of.len(), experts)?;
+        let outputs = above.as_mut().map(|(outputs, _)| outputs);
+        let (below, shared) =
+            self.compute_below(cx, (x, &choice.x), &groups, rows_below, outputs, experts)?;
+        let (outputs, shared) = match above {
+            None => (Array::Host(below), shared.map(Array::Host)),
+            Some((mut all, shared)) => {
+                all.write(0, &below)?;
+                experts.keep_outputs(below);
+                (Array::Gpu(all), shared)
+            }
+        };
+        let mut sum = ops::weighted_rows(cx, &outputs, &row_of, &choice.weights, chosen, hidden)?;
+        if let Array::Host(outputs) = outputs {
+            experts.keep_outputs(outputs);
+        }
+        if let (Some(Shared { gate, .. }), Some(out)) = (&self.shared, shared) {
+            let gate = ops::linear(cx, gate, x)?;
+            ops::add_scaled_sigmoid(cx, &mut sum, &out, &gate)?;
+        }
+        experts.copy_up()?;
+        Ok(sum)
+    }
+
+    /// Has the GPU, if `x` is there, compute the experts that are there and the shared
+    /// one. Returns the outputs of all `rows` choices, of which those below are yet to
+    /// come, and the shared expert's.
+    fn compute_above(
         &self,
         cx: Context,
-        x: &[f32],
-        hidden: usize,
-        ids: &[u32],
-        weights: &[f32],
-        experts: &mut Experts,
-    ) -> Result<Vec<f32>> {
-        let chosen = self.shape.experts_per_token;
-        let groups = self.group(ids);
-        let mut row_of = vec![0; ids.len()];
-        let choices = groups.iter().flat_map(|g| &g.choices);
-        choices
-            .enumerate()
-            .for_each(|(row, choice)| row_of[*choice] = row);
+        x: &Array,
+        groups: &[Group],
+        rows: usize,
+        experts: &Experts,
+    ) -> Result<Option<(cuda::Array, Option<Array>)>> {
+        let Array::Gpu(input) = x else {
+            return Ok(None);
+        };
+        let gpu = cx.gpu();
+        let mut outputs = gpu.zeros(rows * self.router.cols)?;
+        let tasks: Vec<cuda::ExpertTask> = groups
+            .iter()
+            .filter(|group| group.by == By::Gpu)
+            .map(|group| {
+                let [gate, up, down] = experts.vram_matrices(self.row, group.expert);
+                cuda::ExpertTask {
+                    gate,
+                    up,
+                    down,
+                    tokens: &group.tokens,
+                    first_row: group.first_row,
+                }
+            })
+            .collect();
+        cuda::swiglu(gpu, input, &tasks, &mut outputs)?;
+        let shared = self.shared.as_ref().map(|s| s.mlp.forward(cx, x));
+        Ok(Some((outputs, shared.transpose()?)))
+    }
 
-        let mut outputs = experts.take_outputs(ids.len() * hidden);
+    /// Computes on the processor the experts that are its own, those in RAM first, the
+    /// others as they come in from disk, and the shared expert if there is no GPU;
+    /// meanwhile sends up what a GPU computes later. `x` is given in both places.
+    fn compute_below(
+        &self,
+        cx: Context,
+        (there, x): (&Array, &[f32]),
+        groups: &[Group],
+        rows: usize,
+        mut on_gpu: Option<&mut cuda::Array>,
+        experts: &mut Experts,
+    ) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
+        let hidden = self.router.cols;
+        let mut outputs = experts.take_outputs(rows * hidden);
         let all: Vec<u32> = (0..(x.len() / hidden) as u32).collect();
-        let mut shared_out = vec![0.0; if self.shared.is_some() { x.len() } else { 0 }];
-        let mut pending_shared = self.shared.as_ref();
+        let shared = self.shared.as_ref().filter(|_| on_gpu.is_none());
+        let mut shared_out = shared.map(|_| vec![0.0; x.len()]);
+        let mut pending_shared = shared.zip(shared_out.as_deref_mut());
         let mut rest = outputs.as_mut_slice();
         let mut outs: Vec<Option<&mut [f32]>> = Vec::with_capacity(groups.len());
-        for group in &groups {
-            let (out, others) = rest.split_at_mut(group.tokens.len() * hidden);
+        for group in groups {
+            let rows = match group.by {
+                By::Processor => group.tokens.len(),
+                By::Gpu | By::GpuLater => 0,
+            };
+            let (out, others) = rest.split_at_mut(rows * hidden);
             rest = others;
             outs.push(Some(out));
         }
-        let wanted: Vec<u32> = groups.iter().map(|g| g.expert).collect();
-        experts.begin(self.row, &wanted);
-        // Those in memory first; the others as they come in from disk.
         while let Some(ready) = experts.ready(cx.cancel)? {
+            let mut stage = experts.take_stage();
             let mut tasks = Vec::with_capacity(ready.len() + 1);
+            let mut sent = Vec::new();
             for i in ready {
                 let Some(out) = outs[i].take() else { continue };
                 let group = &groups[i];
+                if group.by == By::GpuLater {
+                    sent.push(Sent {
+                        held: experts.held(self.row, group.expert),
+                        tokens: &group.tokens,
+                        first_row: group.first_row,
+                    });
+                    continue;
+                }
                 let [gate, up, down] = experts.matrices(self.row, group.expert);
                 tasks.push(ExpertTask {
                     gate,
@@ -157,21 +263,32 @@ impl SparseMlp {
                     out,
                 });
             }
-            if let Some(shared) = pending_shared.take() {
-                tasks.push(shared.mlp.task(&all, &mut shared_out));
+            let tokens: Vec<usize> = tasks.iter().map(|task| task.tokens.len()).collect();
+            if let Some((shared, out)) = pending_shared.take() {
+                tasks.push(shared.mlp.task(&all, out));
             }
-            kernels::swiglu(cx.compute, x, &mut tasks);
+            let start = Instant::now();
+            let mut seconds = None;
+            match (&mut stage, &mut on_gpu, there) {
+                (Some(stage), Some(out), Array::Gpu(there)) if !sent.is_empty() => {
+                    let layout = experts.layout(self.row);
+                    std::thread::scope(|scope| {
+                        let sending = scope.spawn(|| stage.send(layout, &sent, there, out));
+                        kernels::swiglu(cx.compute, x, &mut tasks);
+                        seconds = Some(start.elapsed());
+                        sending.join().expect("sending does not panic")
+                    })?;
+                }
+                _ => kernels::swiglu(cx.compute, x, &mut tasks),
+            }
+            let seconds = seconds.unwrap_or_else(|| start.elapsed()).as_secs_f64();
+            drop((tasks, sent));
+            if let Some(stage) = stage.as_mut().filter(|_| x.len() > hidden) {
+                stage.stream.took_below(tokens.into_iter(), seconds);
+            }
+            experts.keep_stage(stage);
         }
-
-        let mut sum = vec![0.0; x.len()];
-        kernels::weighted_rows(cx.compute, &outputs, &row_of, weights, chosen, &mut sum);
-        experts.keep_outputs(outputs);
-        if let Some(shared) = &self.shared {
-            let mut gate = vec![0.0; x.len() / hidden];
-            kernels::matmul(cx.compute, shared.gate.matrix(), x, &mut gate);
-            kernels::add_scaled_sigmoid(cx.compute, &mut sum, &shared_out, &gate);
-        }
-        Ok(sum)
+        Ok((outputs, shared_out))
     }
 
     fn group(&self, ids: &[u32]) -> Vec<Group> {
@@ -186,6 +303,8 @@ impl SparseMlp {
                     expert: *expert,
                     tokens: Vec::new(),
                     choices: Vec::new(),
+                    first_row: 0,
+                    by: By::Processor,
                 });
             }
             groups[*at].tokens.push((choice / chosen) as u32);

@@ -1,9 +1,11 @@
 //! A SwiGLU feed-forward block whose weights are always in memory: dense layers
 //! and the shared expert.
 
-use moestro_kernels::{self as kernels, Compute, ExpertTask};
+use moestro_kernels::ExpertTask;
 
+use super::Context;
 use crate::error::Result;
+use crate::ops::{self, Array};
 use crate::weights::{Loader, Weight};
 
 pub struct Mlp {
@@ -22,14 +24,11 @@ impl Mlp {
     }
 
     /// `x` and the result are `[tokens, hidden]`.
-    pub fn forward(&self, compute: &Compute, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; x.len()];
-        let all: Vec<u32> = (0..(x.len() / self.gate.cols) as u32).collect();
-        kernels::swiglu(compute, x, &mut [self.task(&all, &mut out)]);
-        out
+    pub fn forward(&self, cx: Context, x: &Array) -> Result<Array> {
+        ops::swiglu(cx, [&self.gate, &self.up, &self.down], x)
     }
 
-    /// The same for some rows of an input, as a task to be computed beside others.
+    /// The same on the processor, as a task to be computed beside others.
     pub fn task<'a>(&'a self, tokens: &'a [u32], out: &'a mut [f32]) -> ExpertTask<'a> {
         ExpertTask {
             gate: self.gate.matrix(),

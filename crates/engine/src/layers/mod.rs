@@ -1,5 +1,6 @@
-//! Layers shared by all architectures. Each takes and returns candle tensors
-//! `[tokens, hidden]` and keeps its state outside, in the session.
+//! Layers shared by all architectures. Each takes and returns activations `[tokens,
+//! hidden]`, keeps its state outside, in the session, and computes where its weights
+//! are.
 
 mod attention;
 mod block;
@@ -10,6 +11,9 @@ mod mlp;
 pub use block::Block;
 pub use experts::SparseMlp;
 
+use std::ops::Range;
+
+use moestro_cuda::Gpu;
 use moestro_kernels::Compute;
 
 use crate::cancel::Cancel;
@@ -20,6 +24,16 @@ use crate::state::LayerState;
 pub struct Context<'a> {
     pub compute: &'a Compute,
     pub cancel: &'a Cancel,
+    /// If some layers are on one.
+    pub gpu: Option<&'a Gpu>,
+}
+
+impl<'a> Context<'a> {
+    /// # Panics
+    /// Without a GPU; nothing can be on one then.
+    pub fn gpu(self) -> &'a Gpu {
+        self.gpu.expect("what is on a GPU is computed with it")
+    }
 }
 
 /// The tokens of one session among those that are computed together. Weights are
@@ -29,4 +43,14 @@ pub struct Run<'a> {
     /// Of its first token in its session.
     pub position: usize,
     pub state: &'a mut LayerState,
+}
+
+/// Each session with the rows that are its tokens.
+fn spans<'a, 'r>(runs: &'a mut [Run<'r>]) -> impl Iterator<Item = (&'a mut Run<'r>, Range<usize>)> {
+    let mut first = 0;
+    runs.iter_mut().map(move |run| {
+        let tokens = first..first + run.tokens;
+        first = tokens.end;
+        (run, tokens)
+    })
 }

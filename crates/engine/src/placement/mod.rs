@@ -2,9 +2,10 @@
 //! person's settings. It runs before anything is loaded and again at every move
 //! of a slider.
 
+mod gpu;
 mod sizes;
 
-pub use sizes::{ModelSizes, PREFILL_CHUNK, SNAPSHOTS};
+pub use sizes::{LayerSizes, ModelSizes, PREFILL_CHUNK, SNAPSHOTS};
 
 use crate::protocol::{
     Component, Hardware, MemorySettings, Placement, PlacementRow, Tier, TierUse,
@@ -48,29 +49,31 @@ pub fn place(
     }
 
     let context = choose_context(sizes, settings, vram_budget.max(ram_budget), &mut notes);
-    let mut layout = Layout::new(vram_budget);
-    // In the order in which a byte of VRAM saves the most time per token.
-    for (component, bytes) in sizes.always_needed(context) {
-        layout.put(component, bytes);
+    let gpu = gpu::share(sizes, context, vram_budget, settings.experts_vram);
+    if gpu.layers > 0 && gpu.layers < sizes.layers.len() {
+        notes.push(format!(
+            "{} of {} layers fit into the VRAM budget; the others are computed by the processor.",
+            gpu.layers,
+            sizes.layers.len()
+        ));
     }
+    if vram_budget > 0 && gpu.layers == 0 {
+        notes.push("The VRAM budget has no room for a single layer; no GPU is used.".into());
+    }
+    let mut layout = Layout { rows: Vec::new() };
+    gpu::lay_out(&mut layout, sizes, context, gpu);
     layout.add(Component::Program, Tier::Ram, sizes.program_bytes);
     layout.add(Component::ReadBuffers, Tier::Ram, sizes.transit_bytes);
     let always_in_ram = layout.ram_used();
     let layer_slot = sizes.slot_bytes_all_layers();
 
-    let vram_asked = settings.experts_vram.or(settings.cached_experts_per_layer);
-    let vram_slots = layout.slots_in_vram(layer_slot, sizes.experts, vram_asked);
     if settings.experts_vram.is_some() && !vram_note.is_empty() {
         notes.push("Experts in VRAM were asked for, and no GPU can be used.".to_string());
     }
     let left = ram_budget.saturating_sub(always_in_ram);
     let room = left.checked_div(layer_slot).unwrap_or(0) as usize;
     let experts_max = room.min(sizes.experts);
-    let asked = if vram_slots > 0 {
-        None
-    } else {
-        settings.cached_experts_per_layer
-    };
+    let asked = settings.cached_experts_per_layer;
     let ram_slots = asked
         .unwrap_or(experts_max)
         .clamp(LEAST_SLOTS, sizes.experts.max(1));
@@ -92,13 +95,23 @@ pub fn place(
         Tier::Ram,
         ram_slots as u64 * layer_slot,
     );
-    let resident = ram_slots.max(vram_slots) as u64 * layer_slot;
+    let resident = ram_slots as u64 * layer_slot;
     let remaining = sizes.all_experts().saturating_sub(resident);
     layout.add(Component::RemainingExperts, Tier::Disk, remaining);
 
     let ram_min = always_in_ram + layer_slot * LEAST_SLOTS.min(sizes.experts) as u64;
-    let fits = ram_min <= ram_budget;
-    if !fits {
+    let enough_ram = ram_min <= ram_budget;
+    let vram_used = layout.used(Tier::Vram);
+    let enough_vram = vram_used <= vram_budget || gpu.layers == 0;
+    if !enough_vram {
+        notes.push(format!(
+            "What is on the GPU takes {} and the VRAM budget is {}. Raise it, or load the model \
+             again to keep fewer layers there.",
+            show_bytes(vram_used),
+            show_bytes(vram_budget)
+        ));
+    }
+    if !enough_ram {
         notes.push(format!(
             "This model needs at least {} of RAM here and the budget is {}. Raise the RAM budget{}.",
             show_bytes(ram_min),
@@ -119,11 +132,8 @@ pub fn place(
     Placement {
         tiers: tiers.to_vec(),
         rows: layout.rows,
-        experts_per_layer: if vram_slots > 0 {
-            vram_slots
-        } else {
-            ram_slots
-        },
+        experts_per_layer: ram_slots,
+        gpu,
         experts_total: sizes.experts,
         experts_min: LEAST_SLOTS.min(sizes.experts),
         experts_max: experts_max.max(LEAST_SLOTS.min(sizes.experts)),
@@ -131,7 +141,7 @@ pub fn place(
         ram_max: always_in_ram + layer_slot * sizes.experts as u64,
         context,
         max_context: sizes.max_context,
-        fits,
+        fits: enough_ram && enough_vram,
         notes,
         vram_note: vram_note.to_string(),
         settings: settings.clone(),
@@ -184,17 +194,9 @@ fn choose_context(
 /// Rows as they fill up.
 struct Layout {
     rows: Vec<PlacementRow>,
-    vram_budget: u64,
 }
 
 impl Layout {
-    fn new(vram_budget: u64) -> Layout {
-        Layout {
-            rows: Vec::new(),
-            vram_budget,
-        }
-    }
-
     fn add(&mut self, component: Component, tier: Tier, bytes: u64) {
         if bytes > 0 {
             self.rows.push(PlacementRow {
@@ -203,28 +205,6 @@ impl Layout {
                 bytes,
             });
         }
-    }
-
-    /// Into VRAM if all of it still fits there, else into RAM.
-    fn put(&mut self, component: Component, bytes: u64) {
-        let fits = self.used(Tier::Vram) + bytes <= self.vram_budget;
-        self.add(component, if fits { Tier::Vram } else { Tier::Ram }, bytes);
-    }
-
-    fn slots_in_vram(&mut self, layer_slot: u64, experts: usize, asked: Option<usize>) -> usize {
-        if layer_slot == 0 {
-            return 0;
-        }
-        let left = self.vram_budget.saturating_sub(self.used(Tier::Vram));
-        let slots = ((left / layer_slot) as usize)
-            .min(experts)
-            .min(asked.unwrap_or(experts));
-        self.add(
-            Component::ExpertSlots,
-            Tier::Vram,
-            slots as u64 * layer_slot,
-        );
-        slots
     }
 
     fn used(&self, tier: Tier) -> u64 {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::blueprint::{Blueprint, FeedForward, Mixer};
+use crate::blueprint::{Blueprint, FeedForward, LayerShape, Mixer};
 use crate::experts;
-use crate::protocol::Component;
+use crate::protocol::{Component, GpuShare};
 use crate::state::KvFormat;
 use crate::weights::Manifest;
 
@@ -12,12 +12,40 @@ use crate::weights::Manifest;
 pub const PREFILL_CHUNK: usize = 512;
 /// Copies of the recurrent state kept to go back to earlier turns.
 pub const SNAPSHOTS: usize = 3;
+/// VRAM that a driver takes for a program, before it was measured.
+const GPU_PROGRAM: u64 = 300 << 20;
+
+/// Of one layer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayerSizes {
+    /// Weights that every token needs.
+    pub weights: BTreeMap<Component, u64>,
+    pub kv_bytes_per_token: u64,
+    /// Recurrent state, live and in snapshots.
+    pub recurrent_bytes: u64,
+    /// Of an expert slot; 0 in a layer without experts.
+    pub slot_bytes: u64,
+}
+
+impl LayerSizes {
+    /// State of one session with all its snapshots.
+    pub fn state_bytes(&self, context: usize) -> u64 {
+        self.kv_bytes_per_token * context as u64 + self.recurrent_bytes
+    }
+
+    /// All that is always needed of it.
+    pub fn bytes(&self, context: usize) -> u64 {
+        self.weights.values().sum::<u64>() + self.state_bytes(context)
+    }
+}
 
 /// Bytes by component, and what the context costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSizes {
     /// Weights that every token needs.
     pub weights: BTreeMap<Component, u64>,
+    /// The part of each layer in all of this.
+    pub layers: Vec<LayerSizes>,
     pub kv_bytes_per_token: u64,
     /// Recurrent state, live and in snapshots.
     pub recurrent_bytes: u64,
@@ -25,6 +53,10 @@ pub struct ModelSizes {
     pub activation_bytes: u64,
     /// The program itself with its tokenizer.
     pub program_bytes: u64,
+    /// What a GPU's driver takes for a program that uses it.
+    pub gpu_program_bytes: u64,
+    /// What is on the GPU already and stays there; `None` before loading.
+    pub loaded_on_gpu: Option<GpuShare>,
     /// Experts on their way from disk, and the memory they are read into.
     pub transit_bytes: u64,
     /// Bytes of one slot in each layer that has experts.
@@ -43,17 +75,27 @@ impl ModelSizes {
         file_bytes: u64,
     ) -> ModelSizes {
         let mut weights = BTreeMap::new();
-        for located in manifest.weights.values() {
+        let mut layers: Vec<LayerSizes> = blueprint.layers.iter().map(layer_state(kv)).collect();
+        for (name, located) in &manifest.weights {
             *weights.entry(located.component).or_default() += located.bytes;
+            if let Some(layer) = layer_of(name).and_then(|layer| layers.get_mut(layer)) {
+                *layer.weights.entry(located.component).or_default() += located.bytes;
+            }
+        }
+        for experts in &manifest.experts {
+            layers[experts.layer].slot_bytes = experts.layout.slot_bytes as u64;
         }
         let chosen = blueprint.moe_layers().map(|(_, m)| m.experts_per_token);
         let chosen = chosen.max().unwrap_or(0);
         ModelSizes {
             weights,
+            layers,
             kv_bytes_per_token: (blueprint.kv_elements_per_token() * kv.bytes()) as u64,
             recurrent_bytes: (blueprint.recurrent_elements() * 4 * (1 + SNAPSHOTS)) as u64,
             activation_bytes: activation_bytes(blueprint),
             program_bytes: 0,
+            gpu_program_bytes: GPU_PROGRAM,
+            loaded_on_gpu: None,
             transit_bytes: experts::transit_bytes(&manifest.experts, chosen),
             slot_bytes: manifest
                 .experts
@@ -75,6 +117,11 @@ impl ModelSizes {
         self.slot_bytes.iter().sum()
     }
 
+    /// One slot, on average over the layers that have some.
+    pub fn mean_slot_bytes(&self) -> u64 {
+        self.slot_bytes_all_layers() / self.slot_bytes.len().max(1) as u64
+    }
+
     pub fn all_experts(&self) -> u64 {
         self.slot_bytes_all_layers() * self.experts as u64
     }
@@ -89,18 +136,28 @@ impl ModelSizes {
         let copy = self.recurrent_bytes / (1 + SNAPSHOTS) as u64;
         self.kv_bytes_per_token * tokens as u64 + 2 * copy
     }
+}
 
-    /// What every token needs, in the order in which VRAM is given to it.
-    pub fn always_needed(&self, context: usize) -> Vec<(Component, u64)> {
-        use Component::*;
-        let weight = |c| (c, self.weights.get(&c).copied().unwrap_or(0));
-        let mut list: Vec<_> = [Norms, Routers, DeltaNet, Attention, SharedExperts, DenseMlp]
-            .map(weight)
-            .to_vec();
-        list.push((SessionState, self.state_bytes(context)));
-        list.push((Activations, self.activation_bytes));
-        list.extend([OutputHead, Embeddings].map(weight));
-        list
+/// The number of the layer that a weight belongs to.
+fn layer_of(name: &str) -> Option<usize> {
+    name.strip_prefix("model.layers.")?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn layer_state(kv: KvFormat) -> impl Fn(&LayerShape) -> LayerSizes {
+    move |layer| {
+        let (kv_elements, recurrent) = match &layer.mixer {
+            Mixer::Attention(a) => (2 * a.kv_rows(), 0),
+            Mixer::DeltaNet(d) => (0, d.state_elements() + d.conv_elements()),
+        };
+        LayerSizes {
+            kv_bytes_per_token: (kv_elements * kv.bytes()) as u64,
+            recurrent_bytes: (recurrent * 4 * (1 + SNAPSHOTS)) as u64,
+            ..LayerSizes::default()
+        }
     }
 }
 

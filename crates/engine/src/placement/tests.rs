@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::protocol::GpuInfo;
+use crate::protocol::{GpuInfo, GpuShare};
 
 const MIB: u64 = 1 << 20;
 
@@ -18,8 +18,23 @@ fn large() -> ModelSizes {
         (Component::SharedExperts, 85 * MIB),
         (Component::OutputHead, 255 * MIB),
     ]);
+    let per_layer = [
+        Component::Attention,
+        Component::DeltaNet,
+        Component::Routers,
+        Component::SharedExperts,
+    ];
+    let layer = LayerSizes {
+        weights: per_layer.map(|c| (c, weights[&c] / 48)).into(),
+        kv_bytes_per_token: 512,
+        recurrent_bytes: 300 * MIB / 48,
+        slot_bytes: 1_769_472,
+    };
     ModelSizes {
         weights,
+        layers: vec![layer; 48],
+        gpu_program_bytes: 300 * MIB,
+        loaded_on_gpu: None,
         kv_bytes_per_token: 24 * 1024,
         recurrent_bytes: 300 * MIB,
         activation_bytes: 200 * MIB,
@@ -74,8 +89,8 @@ fn check(p: &Placement, sizes: &ModelSizes) {
     let slots = p
         .rows
         .iter()
-        .filter(|r| r.component == Component::ExpertSlots);
-    let held: u64 = slots.map(|r| r.bytes).max().unwrap_or(0);
+        .filter(|r| r.component == Component::ExpertSlots && r.tier == Tier::Ram);
+    let held: u64 = slots.map(|r| r.bytes).sum();
     let disk: u64 = p
         .rows
         .iter()
@@ -143,18 +158,53 @@ fn fourteen_gib_of_vram_take_what_every_token_needs_and_hot_experts() {
     ] {
         assert!(in_vram(component), "{component:?}");
     }
-    assert!(
-        (120..160).contains(&p.experts_per_layer),
-        "{}",
-        p.experts_per_layer
-    );
-    let few = place(
+    assert_eq!(p.gpu.layers, 48);
+    assert!(p.gpu.head && p.gpu.embeddings);
+    assert!((120..160).contains(&p.gpu.experts), "{}", p.gpu.experts);
+    assert_eq!(p.experts_per_layer, 512, "RAM has room for all");
+    let few = MemorySettings {
+        experts_vram: Some(20),
+        ..settings(Some(14 * GIB), None, None)
+    };
+    let few = place(&sizes, &hardware, &few, "");
+    assert_eq!(few.gpu.experts, 20);
+}
+
+#[test]
+fn a_small_gpu_takes_the_first_layers_and_says_so() {
+    let sizes = large();
+    let hardware = machine(100 * GIB, Some(2 * GIB));
+    let p = place(&sizes, &hardware, &settings(Some(GIB), None, None), "");
+    check(&p, &sizes);
+    assert!((1..48).contains(&p.gpu.layers), "{:?}", p.gpu);
+    assert!(!p.gpu.head && !p.gpu.embeddings);
+    assert!(p.notes.iter().any(|n| n.contains("of 48 layers")));
+
+    let none = place(
         &sizes,
         &hardware,
-        &settings(Some(14 * GIB), None, Some(20)),
+        &settings(Some(200 * MIB), None, None),
         "",
     );
-    assert_eq!(few.experts_per_layer, 20);
+    check(&none, &sizes);
+    assert_eq!(none.gpu, GpuShare::default());
+    assert!(none.rows.iter().all(|r| r.tier != Tier::Vram));
+}
+
+#[test]
+fn what_is_loaded_on_the_gpu_stays_there_and_only_slots_give_way() {
+    let mut sizes = large();
+    let hardware = machine(100 * GIB, Some(16 * GIB));
+    let at = |sizes: &ModelSizes, gib| {
+        place(sizes, &hardware, &settings(Some(gib * GIB), None, None), "")
+    };
+    let loaded = at(&sizes, 14).gpu;
+    sizes.loaded_on_gpu = Some(loaded);
+    let less = at(&sizes, 8);
+    assert!(less.fits && less.gpu.layers == 48 && less.gpu.experts < loaded.experts);
+    let too_little = at(&sizes, 1);
+    assert!(!too_little.fits);
+    assert!(too_little.notes.iter().any(|n| n.contains("VRAM budget")));
 }
 
 #[test]

@@ -107,14 +107,28 @@ pub struct TierUse {
     pub used: u64,
 }
 
+/// What of a model is kept and computed on a GPU; the rest is on the processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct GpuShare {
+    /// The first layers, with their share of every session's state.
+    pub layers: usize,
+    pub embeddings: bool,
+    pub head: bool,
+    /// Expert slots in each of those layers that have experts.
+    pub experts: usize,
+}
+
 /// The answer to "what goes where" for one model, one machine, one set of settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Placement {
     pub rows: Vec<PlacementRow>,
     pub tiers: Vec<TierUse>,
-    /// Expert slots in each MoE layer.
+    /// Expert slots in each MoE layer in RAM.
     pub experts_per_layer: usize,
+    #[serde(default)]
+    pub gpu: GpuShare,
     /// Experts that each MoE layer has.
     pub experts_total: usize,
     /// Least and most slots per layer that the RAM budget allows.
@@ -187,6 +201,13 @@ pub struct LayerResidency {
     /// From asking for an expert to having all of it, over the latest reads.
     pub swap_p50_us: u64,
     pub swap_p95_us: u64,
+    /// The same in VRAM; hits are experts that the GPU computed.
+    #[serde(default)]
+    pub vram_slots: usize,
+    #[serde(default)]
+    pub vram_resident: usize,
+    #[serde(default)]
+    pub vram_hits: u64,
     /// Is its cache in VRAM off, because computing all in RAM is faster?
     pub cache_off: bool,
 }

@@ -11,6 +11,7 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::generation::{Generation, Step};
+use crate::ops::Place;
 use crate::placement::PREFILL_CHUNK;
 use crate::protocol::FinishReason;
 use crate::session::{Session, shared};
@@ -94,6 +95,12 @@ impl Schedule {
         self.live_bytes() + self.sessions.bytes()
     }
 
+    /// Those in one place.
+    pub fn bytes_in(&self, place: Place) -> u64 {
+        let live = self.running.iter().filter_map(|a| a.session.as_ref());
+        live.map(|s| s.bytes_in(place)).sum::<u64>() + self.sessions.bytes_in(place)
+    }
+
     /// Tokens of context in use: of the answers under way, else of the latest.
     pub fn context_used(&self) -> usize {
         let lengths = self.running.iter().filter_map(|a| a.session.as_ref());
@@ -118,7 +125,7 @@ impl Schedule {
     /// answer that is ready for it.
     pub fn step(&mut self, engine: &mut Engine, progress: Progress) {
         self.sweep(engine, progress);
-        self.admit(engine);
+        self.admit(engine, progress);
         self.make_room(engine);
         let reading = self.next_to_read();
         let writing = self.running.iter().any(Answer::writes);
@@ -173,7 +180,7 @@ impl Schedule {
     }
 
     /// Starts waiting answers while there are places and memory for them.
-    fn admit(&mut self, engine: &Engine) {
+    fn admit(&mut self, engine: &Engine, progress: Progress) {
         while self.running.len() < MOST_TOGETHER {
             let Some(at) = self.next_to_begin() else {
                 return;
@@ -184,8 +191,10 @@ impl Schedule {
             let Some(mut answer) = self.waiting.remove(at) else {
                 return;
             };
-            self.begin(engine, &mut answer);
-            self.running.push(answer);
+            match self.begin(engine, &mut answer) {
+                Ok(()) => self.running.push(answer),
+                Err(error) => progress(answer.id, Err(error)),
+            }
         }
     }
 
@@ -250,7 +259,7 @@ impl Schedule {
             .max_by_key(|(_, reuse)| *reuse)
     }
 
-    fn begin(&mut self, engine: &Engine, answer: &mut Answer) {
+    fn begin(&mut self, engine: &Engine, answer: &mut Answer) -> Result<()> {
         let reads_all = answer.generation.tells_prompt();
         let best = self.best_session(answer.generation.history());
         let best = best.filter(|_| !reads_all);
@@ -258,10 +267,10 @@ impl Schedule {
         self.remember_branches(answer, reuse);
         let history = answer.generation.history();
         let mut session = match best {
-            None => engine.session(),
+            None => engine.session()?,
             Some((Source::Running(i), reuse)) => match &self.running[i].session {
-                Some(session) => session.fork(reuse),
-                None => engine.session(),
+                Some(session) => session.fork(reuse)?,
+                None => engine.session()?,
             },
             Some((Source::Kept(at), reuse)) => {
                 let left = engine.sessions_room().saturating_sub(self.bytes());
@@ -271,6 +280,7 @@ impl Schedule {
         };
         answer.generation.join(engine, &mut session);
         answer.session = Some(session);
+        Ok(())
     }
 
     /// Where this prompt leaves others that began alike, both remember their state:

@@ -1,5 +1,6 @@
 //! The sessions of earlier answers, kept for prompts that begin alike.
 
+use crate::ops::Place;
 use crate::session::Session;
 
 /// Sessions kept at most; memory may allow fewer.
@@ -22,6 +23,10 @@ impl Sessions {
 
     pub fn bytes(&self) -> u64 {
         self.0.iter().map(Session::bytes).sum()
+    }
+
+    pub fn bytes_in(&self, place: Place) -> u64 {
+        self.0.iter().map(|s| s.bytes_in(place)).sum()
     }
 
     /// Tokens of the one used last.
@@ -48,9 +53,14 @@ impl Sessions {
         if !copies || reuse == session.len() {
             return session;
         }
-        let fork = session.fork(reuse);
-        self.0.push(session);
-        fork
+        match session.fork(reuse) {
+            Ok(fork) => {
+                self.0.push(session);
+                fork
+            }
+            // No memory for a copy.
+            Err(_) => session,
+        }
     }
 
     /// Forgets the least recently used until the rest takes no more than `bytes`.

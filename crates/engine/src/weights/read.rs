@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use moestro_checkpoint::{Checkpoint, TensorInfo};
+use moestro_cuda as cuda;
 use moestro_kernels::{AlignedBytes, Format, Matrix, packed_bytes};
 
 use super::arrange::arrange;
 use super::manifest::{Located, Manifest, matrix};
 use super::names::Transform;
 use crate::error::{EngineError, Result};
+use crate::ops::{Array, Place};
 
 /// A matrix in the order of memory.
 #[derive(Clone)]
@@ -18,14 +20,56 @@ pub struct Weight {
     pub cols: usize,
     /// Bytes of the order of its columns, behind the others.
     order: usize,
-    data: Arc<AlignedBytes>,
+    data: Data,
+}
+
+#[derive(Clone)]
+enum Data {
+    Host(Arc<AlignedBytes>),
+    Gpu(Arc<cuda::Bytes>),
 }
 
 impl Weight {
+    pub fn place(&self) -> Place {
+        match self.data {
+            Data::Host(_) => Place::Host,
+            Data::Gpu(_) => Place::Gpu,
+        }
+    }
+
+    /// # Panics
+    /// If it is on the GPU.
     pub fn matrix(&self) -> Matrix<'_> {
-        matrix(self.format, self.rows, self.cols, self.order, &self.data)
+        let Data::Host(data) = &self.data else {
+            unreachable!("this weight is on the GPU");
+        };
+        matrix(self.format, self.rows, self.cols, self.order, data)
             .expect("the length was checked when the weight was read")
     }
+
+    /// # Panics
+    /// If it is not on the GPU.
+    pub fn on_gpu(&self) -> cuda::Matrix<'_> {
+        let Data::Gpu(data) = &self.data else {
+            unreachable!("this weight is in RAM");
+        };
+        cuda::Matrix::new(self.format, self.rows, self.cols, data, 0)
+            .and_then(|matrix| match self.order {
+                0 => Some(matrix),
+                order => matrix.ordered(data.len() - order),
+            })
+            .expect("the length was checked when the weight was read")
+    }
+}
+
+/// Where the bytes of a matrix go as they are read.
+enum Target {
+    Host(AlignedBytes),
+    /// Packed first in `piece`.
+    Gpu {
+        bytes: cuda::Bytes,
+        piece: AlignedBytes,
+    },
 }
 
 /// Reads weights by name and reports the bytes as they come in.
@@ -34,6 +78,8 @@ pub struct Loader<'a> {
     manifest: &'a Manifest,
     /// Called with the bytes of each piece read; an error stops the load.
     progress: &'a mut dyn FnMut(u64) -> Result<()>,
+    /// Where the next weights go.
+    gpu: Option<cuda::Gpu>,
 }
 
 /// Largest single read, so that progress moves and cancelling is quick.
@@ -52,7 +98,18 @@ impl<'a> Loader<'a> {
             checkpoint,
             manifest,
             progress,
+            gpu: None,
         }
+    }
+
+    /// The weights read from now on go to this GPU, or into RAM.
+    pub fn put_on(&mut self, gpu: Option<&cuda::Gpu>) {
+        self.gpu = gpu.cloned();
+    }
+
+    /// Where weights go now, if that is a GPU.
+    pub fn gpu(&self) -> Option<&cuda::Gpu> {
+        self.gpu.as_ref()
     }
 
     /// A matrix in the order of memory. `name` must be one of the blueprint's needs.
@@ -73,34 +130,63 @@ impl<'a> Loader<'a> {
         let bytes = packed_bytes(located.kept_as, rows, cols).ok_or_else(ragged)?;
         let info = &self.checkpoint.tensors()[located.tensor];
         let order = info.order_bytes();
-        let mut data = allocate(located, bytes + order)?;
-        self.checkpoint.read_order(info, &mut data[bytes..])?;
         let piece_rows = (PIECE / row_bytes.max(1))
             .max(1)
-            .next_multiple_of(TILE_ROWS);
+            .next_multiple_of(TILE_ROWS)
+            .min(rows.next_multiple_of(TILE_ROWS));
+        let mut target = match &self.gpu {
+            None => Target::Host(allocate(located, bytes + order)?),
+            Some(gpu) => Target::Gpu {
+                bytes: gpu.bytes(bytes + order)?,
+                piece: allocate(
+                    located,
+                    packed_bytes(located.kept_as, piece_rows, cols).ok_or_else(ragged)?,
+                )?,
+            },
+        };
         let mut file = allocate(located, piece_rows.min(rows) * row_bytes)?;
         let mut source = Ranges::new(located);
-        let mut left = &mut data[..bytes];
+        let mut done = 0;
         for start in (0..rows).step_by(piece_rows) {
             let count = piece_rows.min(rows - start);
             let file = &mut file[..count * row_bytes];
             self.fill(located, &mut source, file)?;
             let packed = packed_bytes(located.kept_as, count, cols).ok_or_else(ragged)?;
-            let (out, rest) = left.split_at_mut(packed);
+            let out = match &mut target {
+                Target::Host(data) => &mut data[done..done + packed],
+                Target::Gpu { piece, .. } => &mut piece[..packed],
+            };
             arrange(located.format, located.kept_as, cols, file, out);
-            left = rest;
+            if let Target::Gpu { bytes, piece } = &mut target {
+                bytes.write(done, &piece[..packed])?;
+            }
+            done += packed;
         }
+        let mut order_of_columns = vec![0; order];
+        self.checkpoint.read_order(info, &mut order_of_columns)?;
+        let data = match target {
+            Target::Host(mut data) => {
+                data[bytes..].copy_from_slice(&order_of_columns);
+                Data::Host(Arc::new(data))
+            }
+            Target::Gpu {
+                bytes: mut data, ..
+            } => {
+                data.write(bytes, &order_of_columns)?;
+                Data::Gpu(Arc::new(data))
+            }
+        };
         Ok(Weight {
             format: located.kept_as,
             rows,
             cols,
             order,
-            data: Arc::new(data),
+            data,
         })
     }
 
     /// A vector, or a small matrix row after row, as f32.
-    pub fn vector(&mut self, name: &str) -> Result<Vec<f32>> {
+    pub fn vector(&mut self, name: &str) -> Result<Array> {
         let located = self.located(name)?;
         let len = located.shape.iter().product();
         let bytes: u64 = located.ranges.iter().map(|(_, len)| len).sum();
@@ -121,7 +207,10 @@ impl<'a> Loader<'a> {
             Transform::AddOne => values.iter_mut().for_each(|v| *v += 1.0),
             Transform::LogOfNegated => values.iter_mut().for_each(|v| *v = (-*v).ln()),
         }
-        Ok(values)
+        Ok(match &self.gpu {
+            None => Array::Host(values),
+            Some(gpu) => Array::Gpu(gpu.array(&values)?),
+        })
     }
 
     fn located(&self, name: &str) -> Result<&'a Located> {
