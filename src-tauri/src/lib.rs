@@ -8,6 +8,7 @@ pub mod engine_process;
 pub mod events;
 pub mod hub;
 pub mod models;
+mod outside;
 pub mod settings;
 mod window;
 

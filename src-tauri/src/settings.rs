@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use moestro_chats::ChatSettings;
 use moestro_engine::protocol::{MemorySettings, SamplingOverrides};
 use moestro_engine::quantize::Quantize;
 use moestro_server::Settings as ApiSettings;
@@ -16,6 +17,12 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Settings {
     pub theme: Theme,
+    /// How much larger than it was made the window is drawn.
+    pub zoom: f64,
+    /// Tell outside of the window when long work is done.
+    pub notify: bool,
+    /// Settings of chats that the person keeps under names.
+    pub presets: Vec<Preset>,
     pub sampling: SamplingOverrides,
     /// Longest answer in tokens; `None` leaves the end to the model.
     pub max_tokens: Option<usize>,
@@ -44,6 +51,15 @@ pub struct Settings {
     pub api: ApiSettings,
 }
 
+/// Settings of a chat, to be used in others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(default)]
+pub struct Preset {
+    pub name: String,
+    pub settings: ChatSettings,
+}
+
 /// Tokens per second of one model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -59,6 +75,9 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             theme: Theme::System,
+            zoom: 1.0,
+            notify: true,
+            presets: Vec::new(),
             sampling: SamplingOverrides::default(),
             max_tokens: None,
             system_prompt: String::new(),

@@ -15,6 +15,7 @@ use crate::events::{DesktopEvent, EventStream};
 use crate::hub::desk::Desk;
 use crate::hub::{downloads, find, library};
 use crate::models;
+use crate::outside;
 use crate::settings::SettingsFile;
 
 /// Shows the window until it is closed; `model` is opened in it. If there is one
@@ -52,6 +53,10 @@ pub fn open(model: Option<String>) -> ExitCode {
             commands::choose_model,
             commands::forget_model,
             commands::add_models_folder,
+            outside::open_link,
+            outside::notify,
+            outside::set_zoom,
+            outside::save_report,
             answers::chat_answer,
             chat_commands::chat_list,
             chat_commands::chat_open,

@@ -91,6 +91,20 @@ impl Window {
         });
     }
 
+    /// Types where the keyboard is, while the keys of `held` are down.
+    pub fn press(&self, held: &str, keys: &str) {
+        let key = |kind: &str, key: char| json!({ "type": kind, "value": key.to_string() });
+        let mut actions: Vec<Value> = held.chars().map(|one| key("keyDown", one)).collect();
+        for one in keys.chars() {
+            actions.push(key("keyDown", one));
+            actions.push(key("keyUp", one));
+        }
+        actions.extend(held.chars().rev().map(|one| key("keyUp", one)));
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.post("/actions", &json!({ "actions": [keyboard] }))
+            .unwrap_or_else(|error| panic!("{keys:?}: {error}"));
+    }
+
     pub fn is_shown(&self, id: &str) -> bool {
         self.find(id).is_some_and(|element| {
             self.get(&format!("/element/{element}/displayed")) == Some(json!(true))

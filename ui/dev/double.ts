@@ -144,6 +144,14 @@ export class Double implements Api {
   async forgetModel(path: string): Promise<void> {
     this.#models = this.#models.filter((entry) => entry.path !== path);
   }
+  async openLink(): Promise<void> {}
+  async notify(): Promise<boolean> {
+    return true;
+  }
+  async setZoom(): Promise<void> {}
+  async saveReport(name: string): Promise<string | null> {
+    return name;
+  }
   async closeWindow(): Promise<void> {
     window.close();
   }

@@ -26,6 +26,13 @@ export interface Api {
   /** A native dialog; null if it was closed without a choice. */
   chooseModel(folder: boolean): Promise<string | null>;
   forgetModel(path: string): Promise<void>;
+  /** In the person's browser; http and https only. */
+  openLink(address: string): Promise<void>;
+  /** A message outside of the window; false where the desktop shows none. */
+  notify(title: string, body: string): Promise<boolean>;
+  setZoom(factor: number): Promise<void>;
+  /** Asks where to; null if the person changed their mind. */
+  saveReport(name: string, text: string): Promise<string | null>;
   /** What to do about a window that was closed while downloads run. */
   closeWindow(choice: CloseChoice): Promise<void>;
 }
@@ -40,6 +47,10 @@ export const desktop: Api = {
   listModels: () => invoke<ModelEntry[]>('list_models'),
   chooseModel: (folder) => invoke<string | null>('choose_model', { folder }),
   forgetModel: (path) => invoke('forget_model', { path }),
+  openLink: (address) => invoke('open_link', { address }),
+  notify: (title, body) => invoke<boolean>('notify', { title, body }),
+  setZoom: (factor) => invoke('set_zoom', { factor }),
+  saveReport: (name, text) => invoke<string | null>('save_report', { name, text }),
   closeWindow: (choice) => invoke('close_window', { choice }),
 };
 

@@ -1,5 +1,6 @@
 import './locale';
 import { mount } from 'svelte';
+import 'katex/dist/katex.min.css';
 import 'uplot/dist/uPlot.min.css';
 import './style/theme.css';
 import './style/base.css';

@@ -2,6 +2,7 @@
 import type { ApiSettings } from "./ApiSettings";
 import type { MemorySettings } from "./MemorySettings";
 import type { ModelSpeed } from "./ModelSpeed";
+import type { Preset } from "./Preset";
 import type { Quantize } from "./Quantize";
 import type { SamplingOverrides } from "./SamplingOverrides";
 import type { Theme } from "./Theme";
@@ -9,7 +10,19 @@ import type { Theme } from "./Theme";
 /**
  * What the window remembers between two starts.
  */
-export type Settings = { theme: Theme, sampling: SamplingOverrides, 
+export type Settings = { theme: Theme, 
+/**
+ * How much larger than it was made the window is drawn.
+ */
+zoom: number, 
+/**
+ * Tell outside of the window when long work is done.
+ */
+notify: boolean, 
+/**
+ * Settings of chats that the person keeps under names.
+ */
+presets: Array<Preset>, sampling: SamplingOverrides, 
 /**
  * Longest answer in tokens; `None` leaves the end to the model.
  */

@@ -13,11 +13,13 @@ export class DownloadsState {
   failure = $state<string | null>(null);
 
   readonly #api: HubApi;
-  readonly #onDone: () => void;
+  /** Gets the names of what has arrived. */
+  readonly #onDone: (names: string[]) => void;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #done: number[] = [];
+  #shown = false;
 
-  constructor(api: HubApi, onDone: () => void) {
+  constructor(api: HubApi, onDone: (names: string[]) => void) {
     this.#api = api;
     this.#onDone = onDone;
   }
@@ -26,26 +28,34 @@ export class DownloadsState {
     return this.list?.jobs ?? [];
   }
 
-  /** Keeps reading the list until `stop`. */
+  /** Keeps reading the list until `leave`, and then until nothing moves any more. */
   async watch(): Promise<void> {
-    await this.refresh();
-    const active = this.jobs.some((job) => job.state === 'running' || job.state === 'queued');
-    this.stop();
-    this.#timer = setTimeout(() => void this.watch(), active ? BUSY_MS : IDLE_MS);
+    this.#shown = true;
+    await this.look();
   }
 
-  stop(): void {
+  leave(): void {
+    this.#shown = false;
+  }
+
+  /** Reads the list, and again while something moves or it is shown. */
+  async look(): Promise<void> {
+    await this.refresh();
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    const active = this.jobs.some((job) => job.state === 'running' || job.state === 'queued');
+    if (!this.#shown && !active) return;
+    this.#timer = setTimeout(() => void this.look(), active && this.#shown ? BUSY_MS : IDLE_MS);
   }
 
   async refresh(): Promise<void> {
     try {
       const first = this.list === null;
       this.list = await this.#api.downloads();
-      const done = this.jobs.filter((job) => job.state === 'done').map((job) => job.id);
-      if (!first && done.some((id) => !this.#done.includes(id))) this.#onDone();
-      this.#done = done;
+      const done = this.jobs.filter((job) => job.state === 'done');
+      const arrived = done.filter((job) => !this.#done.includes(job.id));
+      if (!first && arrived.length > 0) this.#onDone(arrived.map((job) => job.name));
+      this.#done = done.map((job) => job.id);
     } catch (error) {
       this.failure = sentence(error);
     }
@@ -84,6 +94,6 @@ export class DownloadsState {
     } catch (error) {
       this.failure = sentence(error);
     }
-    await this.watch();
+    await this.look();
   }
 }

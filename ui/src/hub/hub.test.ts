@@ -6,7 +6,7 @@ import type { AppState } from '../state/app.svelte';
 import { recordedApp } from '../testing/app';
 import { job, repo, type RecordedHub } from '../testing/hub';
 import { info, placement, stats, type Recorder } from '../testing/recorded';
-import { timeLeft } from './text';
+import { timeLeft } from '../text/hub';
 
 let api: Recorder;
 let hub: RecordedHub;

@@ -1,6 +1,7 @@
 import { Marked, type RendererObject, type Token, type TokensList } from 'marked';
-import { escapeHtml } from './escape';
+import { escapeHtml, isWeb } from './escape';
 import { highlight } from './highlight';
+import { formulas } from './math';
 import { sanitize } from './sanitize';
 
 /** An address as text: it can be read and copied, not followed. */
@@ -8,8 +9,9 @@ function address(href: string): string {
   return `<span class="address">${escapeHtml(href)}</span>`;
 }
 
-// What a model writes is data. HTML in it is shown as text, images and links as
-// words with their address, so that no answer can load, open or run anything.
+// What a model writes is data. HTML in it is shown as text, images as words with
+// their address, and links as buttons that ask before they lead to the web, so that
+// no answer can load, open or run anything.
 const renderer: RendererObject = {
   html({ text, block }) {
     return block ? `<p class="raw">${escapeHtml(text.trimEnd())}</p>` : escapeHtml(text);
@@ -20,6 +22,7 @@ const renderer: RendererObject = {
   link({ href, tokens }) {
     const label = this.parser.parseInline(tokens);
     const shown = tokens.map((token) => token.raw).join('');
+    if (isWeb(href)) return `<button class="link" title="${escapeHtml(href)}">${label}</button>`;
     if (shown === href || `mailto:${shown}` === href) return address(shown);
     return `<span class="link" title="${escapeHtml(href)}">${label}</span> ${address(href)}`;
   },
@@ -48,6 +51,7 @@ const LONGEST_EMPHASIZED = 6000;
 const longWord = /^[^\s`<[]{1000}/;
 
 const marked = new Marked({ gfm: true, breaks: true, renderer });
+marked.use(formulas);
 marked.use({
   tokenizer: {
     emStrong: (_source, paragraph) => (paragraph.length > LONGEST_EMPHASIZED ? undefined : false),

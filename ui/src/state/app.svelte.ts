@@ -1,10 +1,12 @@
 import { createContext } from 'svelte';
 import type { Api } from '../api';
+import type { Event } from '../bindings/Event';
 import type { ChatSettings } from '../bindings/ChatSettings';
 import type { CloseChoice } from '../bindings/CloseChoice';
 import type { DesktopEvent } from '../bindings/DesktopEvent';
 import type { GenerationStats } from '../bindings/GenerationStats';
 import { sentence } from '../sentence';
+import { text } from '../text';
 import type { HubApi } from '../hub/api';
 import { ServerState } from '../server/server.svelte';
 import { DownloadsState } from '../hub/downloads.svelte';
@@ -20,12 +22,16 @@ import { fit, roomFor, type Fitting } from './limit';
 import { MemoryState } from './memory.svelte';
 import { ModelState } from './model.svelte';
 import { PageState } from './page.svelte';
+import { reportOf } from './report';
 import { SettingsState } from './settings.svelte';
 
 /** A window that was reloaded over a running engine hears of its model within this time. */
 const REPLAY_MS = 80;
 /** Shorter answers say little about speed. */
 const TELLING_TOKENS = 32;
+
+/** An answer that took longer was long work. */
+const LONG_MS = 10_000;
 
 /** All the state of the window; made once and handed down. */
 export class AppState {
@@ -73,7 +79,8 @@ export class AppState {
     this.hub = hub;
     this.server = new ServerState(api, this.settings);
     this.find = new FindState(hub, this.settings);
-    this.downloads = new DownloadsState(hub, () => {
+    this.downloads = new DownloadsState(hub, (names) => {
+      for (const name of names) this.#tell(text.habits.notify.download, name);
       void this.library.refresh();
       void this.find.refresh();
     });
@@ -99,6 +106,7 @@ export class AppState {
     this.engine.receive(event);
     this.model.receive(event);
     this.memory.receive(event);
+    if (event.type === 'engine') this.#tellOfAnswer(event.event);
     this.chat.receive(event);
     this.server.receive(event);
     if (event.type === 'engine' && event.event.type === 'finished') this.#measured(event.event.stats);
@@ -133,6 +141,49 @@ export class AppState {
     } catch (error) {
       this.engine.notice(sentence(error));
     }
+  }
+
+  /** The person has seen the address. */
+  async openLink(address: string): Promise<void> {
+    this.page.link = null;
+    try {
+      await this.#api.openLink(address);
+    } catch (error) {
+      this.engine.notice(sentence(error));
+    }
+  }
+
+  async zoom(factor: number): Promise<void> {
+    try {
+      await this.#api.setZoom(factor);
+    } catch (error) {
+      this.engine.notice(sentence(error));
+    }
+  }
+
+  async saveReport(): Promise<void> {
+    try {
+      const path = await this.#api.saveReport('moestro-report.json', reportOf(this));
+      if (path !== null) this.page.saved = path;
+    } catch (error) {
+      this.engine.notice(sentence(error));
+    }
+  }
+
+  /** Outside of the window, to somebody who looks elsewhere. */
+  #tell(title: string, body: string): void {
+    const { visible, focused } = this.page;
+    if (!this.settings.value.notify || (visible && focused)) return;
+    void this.#api.notify(title, body).catch(() => false);
+  }
+
+  #tellOfAnswer(event: Event): void {
+    if (event.type !== 'finished' || event.reason === 'cancelled') return;
+    const { first_token_ms, decode_ms } = event.stats;
+    const chat = this.chat.chatOf(event.id);
+    if (chat === null || first_token_ms + decode_ms < LONG_MS) return;
+    const entry = this.chats.entries.find(({ id }) => id === chat);
+    this.#tell(text.habits.notify.answer, entry?.title ?? '');
   }
 
   async #fit(messages: ChatMessage[], own: ChatSettings): Promise<Fitting> {

@@ -239,6 +239,11 @@ export class ChatState {
     }
   }
 
+  /** The chat that an answer is written in; null if it is nobody's here. */
+  chatOf(id: number): number | null {
+    return this.#running.get(id)?.chat ?? null;
+  }
+
   /** Stops what is written in the chat that is shown. */
   async stop(): Promise<void> {
     const chat = this.entry?.id;

@@ -9,6 +9,14 @@ const CHAT_LIST = 'moestro.chatList';
 export class PageState {
   current = $state<Page>('chat');
   visible = $state(true);
+  /** Has the window the keyboard? */
+  focused = $state(true);
+  /** What lies over the page. */
+  overlay = $state<'palette' | 'shortcuts' | 'chat_settings' | null>(null);
+  /** Where a report was saved, until the person has seen it. */
+  saved = $state<string | null>(null);
+  /** An address of an answer that the person wants to open. */
+  link = $state<string | null>(null);
   /** Part of the Models page that is open. */
   models = $state<'here' | 'find'>('here');
   /** Is the list of chats shown beside the chat? */

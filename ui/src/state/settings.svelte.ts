@@ -1,4 +1,5 @@
 import type { Api } from '../api';
+import type { ChatSettings } from '../bindings/ChatSettings';
 import type { MemorySettings } from '../bindings/MemorySettings';
 import type { ModelSpeed } from '../bindings/ModelSpeed';
 import type { Quantize } from '../bindings/Quantize';
@@ -35,6 +36,9 @@ export function modelSampling(): SamplingOverrides {
 export function freshSettings(): Settings {
   return {
     theme: 'system',
+    zoom: 1,
+    notify: true,
+    presets: [],
     sampling: modelSampling(),
     max_tokens: null,
     system_prompt: '',
@@ -93,6 +97,20 @@ export class SettingsState {
 
   resetSampling(): void {
     this.change({ sampling: modelSampling(), max_tokens: null });
+  }
+
+  /** Keeps the settings of a chat under a name; those that had it are replaced. */
+  keepPreset(name: string, settings: ChatSettings): void {
+    const wanted = name.trim();
+    if (wanted === '') return;
+    const others = this.value.presets.filter((preset) => preset.name !== wanted);
+    const presets = [...others, { name: wanted, settings: $state.snapshot(settings) }];
+    presets.sort((a, b) => a.name.localeCompare(b.name));
+    this.change({ presets });
+  }
+
+  dropPreset(name: string): void {
+    this.change({ presets: this.value.presets.filter((preset) => preset.name !== name) });
   }
 
   memoryFor(path: string): MemorySettings {

@@ -81,6 +81,26 @@ export class Recorder implements Api {
     this.closed.push(choice);
   }
 
+  readonly links: string[] = [];
+  readonly told: [string, string][] = [];
+  readonly zooms: number[] = [];
+  readonly reports: [string, string][] = [];
+  async openLink(address: string): Promise<void> {
+    if (this.refusal !== null) throw this.refusal;
+    this.links.push(address);
+  }
+  async notify(title: string, body: string): Promise<boolean> {
+    this.told.push([title, body]);
+    return true;
+  }
+  async setZoom(factor: number): Promise<void> {
+    this.zooms.push(factor);
+  }
+  async saveReport(name: string, text: string): Promise<string | null> {
+    this.reports.push([name, text]);
+    return `/home/ada/${name}`;
+  }
+
   play(event: DesktopEvent): void {
     this.witness(event);
     this.#listener(event);

@@ -1,0 +1,145 @@
+// Every page and state, looked through by axe. Colours are not known here; they are
+// checked in the real window.
+import { cleanup, fireEvent, render, screen } from '@testing-library/svelte';
+import axe from 'axe-core';
+import { tick } from 'svelte';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import App from './App.svelte';
+import type { AppState } from './state/app.svelte';
+import { recordedApp } from './testing/app';
+import { job, repo, type RecordedHub } from './testing/hub';
+import { info, placement, snapshot, stats, type Recorder } from './testing/recorded';
+
+let api: Recorder;
+let hub: RecordedHub;
+let app: AppState;
+
+// jsdom draws nothing.
+const pen = new Proxy(
+  {},
+  { get: () => () => ({ width: 0, addColorStop: () => undefined }), set: () => true },
+);
+globalThis.Path2D ??= class {} as never;
+HTMLCanvasElement.prototype.getContext = (() => pen) as never;
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'requestAnimationFrame'] });
+  ({ api, hub, app } = recordedApp());
+  document.documentElement.lang = 'en';
+  document.title = 'Moestro';
+  render(App, { state: app });
+  await settle();
+});
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+});
+
+async function settle(ms = 300): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+  await tick();
+}
+
+async function loaded(): Promise<void> {
+  api.tell({ type: 'loaded', id: api.last('load').id, model: info, placement: placement() });
+  await settle();
+}
+
+async function answered(answer: string): Promise<void> {
+  await app.chat.ask('A question');
+  const { id } = api.last('generate');
+  api.tell({ type: 'token', id, text: answer, tokens: 1 });
+  api.tell({ type: 'finished', id, reason: 'stop', stats });
+  await settle();
+}
+
+async function look(state: string): Promise<void> {
+  vi.useRealTimers();
+  const { violations } = await axe.run(document, { rules: { 'color-contrast': { enabled: false } } });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'requestAnimationFrame'] });
+  const found = violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`);
+  expect(found, state).toEqual([]);
+}
+
+const answer =
+  '# Title\n\nWords with $x^2$ and [a link](https://example.org).\n\n```rust\nfn main() {}\n```\n\n' +
+  '| a | b |\n|---|---|\n| 1 | 2 |\n\n$$\n\\sqrt{2}\n$$\n\n- [ ] one\n- two';
+
+test('the chat: loading, empty, with an answer, with dialogs over it, without an engine', async () => {
+  await look('loading');
+  await loaded();
+  await look('empty');
+  await answered(`<think>Hm.</think>${answer}`);
+  await look('an answer');
+  await app.chat.again(app.chat.last?.key ?? 0);
+  await settle();
+  await look('an answer that begins, with branches');
+  app.chats.lookFor('question');
+  await settle();
+  await look('a search');
+  app.chats.lookFor('');
+  app.page.overlay = 'palette';
+  await settle();
+  await look('the commands');
+  app.page.overlay = 'shortcuts';
+  await settle();
+  await look('the shortcuts');
+  app.page.overlay = 'chat_settings';
+  app.settings.keepPreset('Mine', app.chat.settings);
+  await settle();
+  await look('the settings of the chat');
+  app.page.overlay = null;
+  app.page.link = 'https://example.org/';
+  await settle();
+  await look('a link');
+  app.page.link = null;
+  const [menu] = screen.getAllByTestId('chat-more');
+  if (menu) await fireEvent.click(menu);
+  await settle();
+  await look('a menu');
+  api.exit();
+  await settle();
+  await look('without an engine');
+});
+
+test('the other pages, with a model and without', async () => {
+  for (const state of ['without', 'with'] as const) {
+    if (state === 'with') await loaded();
+    const layers = [{ layer: 0, slots: 4, resident: 2, vram: 0, hit_rate: 0.5 } as never];
+    api.tell({
+      type: 'snapshot',
+      snapshot: snapshot(1000, { layers, heat: btoa('\u0081\u0082\u0000\u0000') }),
+    });
+    for (const page of ['models', 'memory', 'api', 'settings']) {
+      await fireEvent.click(screen.getByTestId(`nav-${page}`));
+      await settle();
+      await look(`${page} ${state} a model`);
+    }
+  }
+});
+
+test('finding and fetching models, and closing meanwhile', async () => {
+  hub.jobs = [job()];
+  app.page.models = 'find';
+  await fireEvent.click(screen.getByTestId('nav-models'));
+  await settle();
+  await look('suggestions');
+  app.find.words = 'model';
+  await app.find.search();
+  await settle();
+  await look('results');
+  await app.find.open(repo);
+  await settle();
+  await look('a repository');
+  api.play({ type: 'close_asked' });
+  await settle();
+  await look('the question at closing');
+  app.closing = false;
+  api.play({ type: 'notice', message: 'The settings were damaged.' });
+  hub.refusal = 'huggingface.co cannot be reached';
+  await app.find.search();
+  await settle();
+  await look('a failure');
+});

@@ -1,0 +1,163 @@
+// Texts of the chat.
+import * as format from '../format';
+import { withPeriod } from './sentence';
+
+export const chat = {
+  title: 'Chat',
+  newChat: 'New chat',
+  messages: 'Conversation',
+  you: 'You',
+  model: 'Moestro',
+  prompt: 'Message',
+  promptHint: 'Ask something…',
+  promptLoading: 'The model is loading…',
+  promptNoModel: 'Load a model to ask something',
+  keys: 'Enter sends, Shift+Enter starts a new line',
+  keysRunning: 'Esc stops the answer',
+  send: 'Send',
+  stop: 'Stop',
+  latest: 'Jump to latest',
+  copy: 'Copy',
+  copied: 'Copied',
+  copyFailed: 'Could not copy',
+  copyMessage: 'Copy this message',
+  copyCode: 'Copy this code',
+  plain: 'Text',
+  emptyTitle: 'What would you like to know?',
+  emptyDemo:
+    'The demo model is a small toy: it knows sums, conversions, days, spelling, capitals and a little about experts.',
+  emptyModel: (name: string) => `${name} is ready.`,
+  examples: 'Examples',
+  demoPrompts: [
+    'What is 2+2?',
+    'What is the capital of France?',
+    'How many minutes are in 3 hours?',
+    'What day comes after Monday?',
+    'Spell garden.',
+    'What is an expert?',
+  ],
+  modelPrompts: [
+    'Explain Mixture-of-Experts models to a curious twelve-year-old.',
+    'Write a Rust function that reverses the words of a sentence.',
+    'Plan a quiet weekend with one long walk and one good meal.',
+    'Compare TCP and UDP in a table.',
+  ],
+  noModelTitle: 'No model is loaded',
+  noModel: 'Choose one and it will answer here, on this machine alone.',
+  toModels: 'Choose a model',
+  loadFailedTitle: 'The model could not be loaded',
+  loadingTitle: (name: string) => `Loading ${name}`,
+  startingTitle: 'Starting the engine',
+  waiting: 'Waiting for the engine…',
+  reading: (done: number, total: number) =>
+    `Reading the prompt ${format.number(done)} / ${format.tokens(total)}`,
+  stoppedEarly: 'Stopped by you',
+  stoppedBeforeText: 'Stopped before the first word.',
+  noText: 'The model answered with nothing.',
+  interrupted: 'Cut off: the engine or the window went away here',
+  interruptedBeforeText: 'Cut off before the first word.',
+  maxTokens: 'Ended at the limit of tokens per answer (see Settings)',
+  contextFull: 'Ended because the context is full: start a new chat',
+  retry: 'Try again',
+  again: 'Answer again',
+  continue: 'Continue',
+  continueTitle: 'Let the model go on where this answer ends',
+  edit: 'Edit',
+  editPrompt: 'Edit this message',
+  editField: 'Edited message',
+  editSend: 'Send',
+  branches: 'Versions',
+  branch: (index: number, all: number) => `${format.number(index)} of ${format.number(all)}`,
+  previousBranch: 'Previous version',
+  nextBranch: 'Next version',
+  thoughts: 'Thoughts',
+  thinking: 'Thinking…',
+  words: (count: number) => (count === 1 ? '1 word' : `${format.number(count)} words`),
+  damaged: 'This message is damaged and cannot be shown. The others are still here.',
+  earlier: (count: number) => `${format.number(count)} earlier messages`,
+  untitled: 'New chat',
+  limit: {
+    full: (tokens: number, context: number) =>
+      `This chat has ${format.tokens(tokens)} and the context holds ${format.number(context)}. ` +
+      'Begin a new chat, raise the context on the Memory page, or let old messages go (Chat settings).',
+    tooLong: (tokens: number, context: number) =>
+      `The last message alone has ${format.tokens(tokens)} with the system prompt, and the context holds ` +
+      `${format.number(context)}. Shorten it, or raise the context on the Memory page.`,
+    left: (count: number) =>
+      count === 1
+        ? 'The oldest message is not sent'
+        : `The ${format.number(count)} oldest messages are not sent`,
+    meter: (used: number, all: number) => `Context ${format.number(used)} of ${format.tokens(all)}`,
+    prompt: (tokens: number) => `This message ${format.tokens(tokens)}`,
+    over: 'too long',
+    overTitle: {
+      stop: 'At the limit nothing is sent',
+      drop_oldest: 'At the limit the oldest messages are not sent',
+      keep_last: 'At the limit only the system prompt and the last message are sent',
+    },
+  },
+  files: {
+    attach: 'Add files',
+    attachTitle: 'Add text, code or PDF files, or drop them here',
+    drop: 'Drop files to add their text',
+    remove: (name: string) => `Remove ${name}`,
+    size: (tokens: number | undefined, characters: number) =>
+      tokens === undefined ? `${format.number(characters)} characters` : format.tokens(tokens),
+    tooLarge: (name: string, size: number, most: number) =>
+      `${name} has ${format.bytes(size)}, and at most ${format.bytes(most)} can be added. Copy the part that matters.`,
+    noText: (name: string) => `${name} is no text in UTF-8. Save it as plain text, then add it again.`,
+    badPdf: (name: string) =>
+      `The text of ${name} could not be read: the PDF is damaged or locked with a password. Save it anew without one, then add it again.`,
+    picturesOnly: (name: string) =>
+      `${name} holds pictures and no text. Recognize its text with another program first.`,
+    tooMany: (most: number) => `At most ${format.number(most)} files go with one message.`,
+  },
+  settings: {
+    open: 'Chat settings',
+    changed: 'Chat settings (changed)',
+    title: 'Settings of this chat',
+    lead: 'An empty field takes what the Settings page says.',
+    presets: 'Presets',
+    ownPresets: 'Your presets',
+    presetName: 'Name of a new preset',
+    presetNameHint: 'Such as: short answers',
+    savePreset: 'Save these settings',
+    presetReplaced: 'A preset of this name will be replaced.',
+    deletePreset: (name: string) => `Delete the preset ${name}`,
+    presetNames: {
+      default: 'As in Settings',
+      precise: 'Precise',
+      balanced: 'Balanced',
+      creative: 'Creative',
+    },
+    systemPrompt: 'System prompt',
+    systemPromptHelp: 'Goes before this chat, in place of the one in Settings.',
+    systemPromptOwn: 'This chat has a system prompt of its own',
+    stop: 'Stop texts',
+    stopHelp: 'One per line. An answer ends before the first of them.',
+    atLimit: 'When the context is full',
+    atLimits: {
+      stop: 'Stop and say so',
+      drop_oldest: 'Leave out the oldest messages',
+      keep_last: 'Send only the system prompt and the last message',
+    },
+    fromApp: 'As in Settings',
+    done: 'Done',
+  },
+  failed: (reason: string) => `This did not work: ${withPeriod(reason)}`,
+  stats: {
+    label: 'Figures of this answer',
+    tokens: (count: number) => format.tokens(count),
+    rate: (value: number) => format.rate(value),
+    first: (ms: number) => `first token ${format.duration(ms)}`,
+    prompt: (total: number, reused: number) =>
+      reused > 0
+        ? `prompt ${format.tokens(total)}, ${format.number(reused)} reused`
+        : `prompt ${format.tokens(total)}`,
+    hits: (share: number) => `hit rate ${format.percent(share)}`,
+    firstTitle: 'Time from the question to the first token',
+    promptTitle: 'Tokens the model had to read; reused ones were still in its state and cost nothing',
+    hitsTitle: 'Share of expert uses that were served from a slot',
+    rateTitle: 'Speed of writing, without reading the prompt',
+  },
+} as const;
