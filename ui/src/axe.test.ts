@@ -19,8 +19,10 @@ const pen = new Proxy(
   {},
   { get: () => () => ({ width: 0, addColorStop: () => undefined }), set: () => true },
 );
-globalThis.Path2D ??= class {} as never;
 HTMLCanvasElement.prototype.getContext = (() => pen) as never;
+globalThis.Path2D ??= function () {
+  return pen;
+} as never;
 
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'requestAnimationFrame'] });

@@ -18,7 +18,7 @@ describe('what a model writes can not load, run or lead anywhere', () => {
   test('also while it streams in', () => {
     for (const payload of payloads) {
       const blocks = new Blocks();
-      const step = Math.max(9, Math.ceil(payload.length / 10));
+      const step = Math.max(9, Math.ceil(payload.length / 4));
       for (let end = 5; end < payload.length; end += step) {
         const html = blocks.update(payload.slice(0, end)).map((block) => block.html);
         expect(dangers(html.join(''))).toEqual([]);
