@@ -140,6 +140,26 @@ impl App {
         self.window.click(&format!("nav-{page}"));
     }
 
+    /// Presses Ctrl and a key where the keyboard is.
+    pub fn control(&self, key: &str) {
+        self.window.press("\u{e009}", key);
+    }
+
+    /// Types where the keyboard is.
+    pub fn keys(&self, keys: &str) {
+        self.window.press("", keys);
+    }
+
+    pub fn wait_for(&self, id: &str) {
+        wait(id, || (self.window.count(id) == 1).then_some(()));
+    }
+
+    pub fn wait_until_gone(&self, id: &str) {
+        wait(&format!("no {id}"), || {
+            (self.window.count(id) == 0).then_some(())
+        });
+    }
+
     pub fn wait_for_model(&self) {
         let ready = || {
             let hint = self.window.attribute("prompt", "placeholder")?;

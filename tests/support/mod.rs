@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod front_end;
+pub mod kept;
 pub mod process;
 pub mod webdriver;
 pub mod x11;
