@@ -59,7 +59,6 @@ export const hubText = {
     `${format.parameters(total)} parameters, ${format.parameters(active)} per token`,
   updated: (date: string) => `updated ${date}`,
   license: (name: string) => `License: ${name}`,
-  openRepository: (name: string) => `Show ${name}`,
   refresh: 'Refresh',
 
   variants: 'Variants',
