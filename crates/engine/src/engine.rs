@@ -289,8 +289,7 @@ impl Engine {
         self.experts
             .resize(slots, is_even(&self.placement.settings));
         let in_vram = self.placement.gpu.experts;
-        let layers = &self.sizes.layers[..self.placement.gpu.layers];
-        let slot: u64 = layers.iter().map(|l| l.slot_bytes).sum();
+        let slot = self.sizes.slot_bytes_of_first(self.placement.gpu.layers);
         let less = self.pace.vram_held_back().div_ceil(slot.max(1)) as usize;
         // A GPU that fails here fails in the next step, which tells the person.
         let _ = self.experts.resize_vram(in_vram.saturating_sub(less));

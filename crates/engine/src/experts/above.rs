@@ -83,11 +83,6 @@ impl Experts {
         Some((hit_rate, seconds - upper.foretell(upper.slots()).1))
     }
 
-    /// Bytes in VRAM that experts pass through.
-    pub fn stage_bytes(&self) -> u64 {
-        self.stage.as_ref().map_or(0, Stage::bytes)
-    }
-
     /// For a piece of a prompt on a GPU: which of the experts below, whose numbers of
     /// tokens these are, to send up. Their places are those in `tokens`.
     pub fn worth_sending(&self, tokens: &[usize]) -> Vec<usize> {

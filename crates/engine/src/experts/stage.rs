@@ -104,8 +104,4 @@ impl Stage {
         self.stream.took_copies(experts.len(), seconds);
         Ok(())
     }
-
-    pub fn bytes(&self) -> u64 {
-        self.slots.iter().map(|(_, slots)| slots.bytes()).sum()
-    }
 }

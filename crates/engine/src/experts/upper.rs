@@ -17,6 +17,16 @@ pub enum Tier {
     Vram(Vram),
 }
 
+impl Tier {
+    /// Is a whole copy there?
+    fn has(&self, row: usize, expert: u32) -> bool {
+        match self {
+            Tier::StandIn(tier) => tier.get(row, expert).is_some(),
+            Tier::Vram(tier) => tier.has(row, expert),
+        }
+    }
+}
+
 /// Memory of the host that stands for a device, with the times of the device.
 /// Results are the CPU's; only the clock is the device's.
 pub struct StandIn {
@@ -156,12 +166,9 @@ impl Upper {
             },
         };
         // A copy that did not find room, or is still on its way, is computed below.
-        let here = |e: &u32| match &self.tier {
-            Tier::StandIn(tier) => tier.get(row, *e).is_some(),
-            Tier::Vram(tier) => tier.has(row, *e),
-        };
-        let (above, not_here): (Vec<u32>, Vec<u32>) =
-            std::mem::take(&mut step.above).into_iter().partition(here);
+        let (above, not_here): (Vec<u32>, Vec<u32>) = std::mem::take(&mut step.above)
+            .into_iter()
+            .partition(|e| self.tier.has(row, *e));
         self.hits[row] += above.len() as u64;
         step.above = above;
         step.below.extend(not_here);
@@ -284,10 +291,7 @@ impl Upper {
     }
 
     pub fn holds(&self, row: usize, expert: u32) -> bool {
-        match &self.tier {
-            Tier::StandIn(tier) => tier.get(row, expert).is_some(),
-            Tier::Vram(tier) => tier.has(row, expert),
-        }
+        self.tier.has(row, expert)
     }
 
     /// Bytes in use; never more than the budget.

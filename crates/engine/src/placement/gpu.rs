@@ -14,10 +14,7 @@ pub fn share(sizes: &ModelSizes, context: usize, budget: u64, asked: Option<usiz
         Some(loaded) => loaded,
         None => always_needed(sizes, context, budget),
     };
-    let slot: u64 = sizes.layers[..share.layers]
-        .iter()
-        .map(|l| l.slot_bytes)
-        .sum();
+    let slot = sizes.slot_bytes_of_first(share.layers);
     let left = budget.saturating_sub(bytes(sizes, context, share).values().sum());
     let room = left.checked_div(slot).unwrap_or(0) as usize;
     let experts = room.min(sizes.experts).min(asked.unwrap_or(usize::MAX));
@@ -95,9 +92,6 @@ pub(super) fn lay_out(layout: &mut Layout, sizes: &ModelSizes, context: usize, s
     for (component, all) in weights.chain([state, activations]) {
         layout.add(component, Tier::Ram, rest(component, all));
     }
-    let slots: u64 = sizes.layers[..share.layers]
-        .iter()
-        .map(|l| l.slot_bytes * share.experts as u64)
-        .sum();
+    let slots = sizes.slot_bytes_of_first(share.layers) * share.experts as u64;
     layout.add(Component::ExpertSlots, Tier::Vram, slots);
 }

@@ -117,6 +117,11 @@ impl ModelSizes {
         self.slot_bytes.iter().sum()
     }
 
+    /// One slot in each of the first `layers` layers of the model.
+    pub fn slot_bytes_of_first(&self, layers: usize) -> u64 {
+        self.layers[..layers].iter().map(|l| l.slot_bytes).sum()
+    }
+
     /// One slot, on average over the layers that have some.
     pub fn mean_slot_bytes(&self) -> u64 {
         self.slot_bytes_all_layers() / self.slot_bytes.len().max(1) as u64
