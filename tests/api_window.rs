@@ -64,6 +64,8 @@ fn other_programs_share_the_model_of_the_window() {
     looks(&app);
     both_at_once(&app, &first);
 
+    without_a_window(&app, &first);
+
     // It is on again after a restart of the app, and off when it is switched off.
     let app = app.reopen(&[]);
     app.wait_for_model();
@@ -136,6 +138,33 @@ fn looks(app: &App) {
         return page.scrollWidth > page.clientWidth;";
     let wider = app.window.run(wider, serde_json::json!([]));
     assert_eq!(wider, false, "nothing is cut off at the side");
+}
+
+/// The window is closed and the model stays there for other programs.
+fn without_a_window(app: &App, address: &str) {
+    app.close();
+    wait("a question", || {
+        (app.window.count("close-dialog") == 1).then_some(())
+    });
+    app.screenshot("api-closing");
+    // The window goes before WebDriver could tell that it has clicked.
+    let click = "const button = document.querySelector(`[data-testid='close-background']`);
+        setTimeout(() => button.click(), 100);";
+    app.window.run(click, serde_json::json!([]));
+    wait("the window to go", || (!app.is_visible()).then_some(()));
+    // Longer than between two looks at whether anything is left to do.
+    std::thread::sleep(Duration::from_secs(3));
+    let (status, body) = chat(address);
+    assert!(
+        status.contains(" 200 ") && body.contains('4'),
+        "{status} {body}"
+    );
+    app.start_again(None);
+    wait("the window to come back", || app.is_visible().then_some(()));
+    wait("the model, still there", || {
+        let name = app.window.text("strip-model")?;
+        name.contains("Moestro Demo").then_some(())
+    });
 }
 
 /// The window and other programs are answered at the same time.

@@ -1,5 +1,6 @@
-//! Closing the window while downloads run: the person is asked, and may let them
-//! go on without a window. Starting the application again shows the window there is.
+//! Closing the window while downloads run or other programs share the model: the
+//! person is asked, and may let that go on without a window. Starting the application
+//! again shows the window there is.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,7 +15,7 @@ use tauri::{AppHandle, CloseRequestApi, Manager, State, WebviewWindow};
 use crate::events::{DesktopEvent, EventStream};
 use crate::hub::desk::Desk;
 
-/// Between two looks at whether the downloads have ended.
+/// Between two looks at whether anything is left to do without a window.
 const LOOK: Duration = Duration::from_secs(1);
 /// Another process of this user answers at once, or hangs.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -54,28 +55,50 @@ impl Background {
     }
 }
 
-/// What the person wants who closed the window while downloads run.
+/// What the person wants who closed the window while something goes on behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum CloseChoice {
     Stay,
-    /// Downloads go on without a window until they are done.
+    /// It goes on without a window: downloads until they are done, the API until the
+    /// application is opened again and quits.
     Background,
     /// Downloads go on when the application is opened again.
     Quit,
 }
 
-/// Closes the window, unless downloads run: then the page asks. A second attempt
-/// closes it in any case, should the page not have been able to.
+/// What would go on without a window.
+struct Work {
+    downloads: bool,
+    api: bool,
+}
+
+impl Work {
+    fn of(app: &AppHandle) -> Work {
+        let active = |desk: State<Desk>| desk.queue().is_ok_and(|queue| !queue.is_idle());
+        let serves = |events: State<Arc<EventStream>>| events.serves_api();
+        Work {
+            downloads: app.try_state().is_some_and(active),
+            api: app.try_state().is_some_and(serves),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        !self.downloads && !self.api
+    }
+}
+
+/// Closes the window, unless something would go on without it: then the page asks. A
+/// second attempt closes it in any case, should the page not have been able to.
 pub fn close_requested(app: &AppHandle, request: &CloseRequestApi) {
-    let active = |desk: State<Desk>| desk.queue().is_ok_and(|queue| !queue.is_idle());
+    let work = Work::of(app);
     let ask = |background: State<Background>| !background.asked.swap(true, Ordering::Relaxed);
-    if app.try_state::<Desk>().is_some_and(active) && app.try_state::<Background>().is_some_and(ask)
-    {
+    if !work.is_none() && app.try_state::<Background>().is_some_and(ask) {
         request.prevent_close();
+        let Work { downloads, api } = work;
         let events = app.state::<Arc<EventStream>>();
-        events.publish(DesktopEvent::CloseAsked);
+        events.publish(DesktopEvent::CloseAsked { downloads, api });
     }
 }
 
@@ -94,22 +117,18 @@ pub async fn close_window(
             background.asked.store(false, Ordering::Relaxed);
             background.window.store(HIDDEN, Ordering::Relaxed);
             let app = app.clone();
-            tauri::async_runtime::spawn(async move { end_with_downloads(&app).await });
+            tauri::async_runtime::spawn(async move { end_when_done(&app).await });
         }
     }
     Ok(())
 }
 
-/// Ends the process when nothing is left to fetch, unless its window is back.
-async fn end_with_downloads(app: &AppHandle) {
-    let idle = || {
-        let desk = app.state::<Desk>();
-        desk.queue().is_ok_and(|queue| queue.is_idle())
-    };
+/// Ends the process when nothing goes on any more, unless its window is back.
+async fn end_when_done(app: &AppHandle) {
     let background = app.state::<Background>();
     while background.window.load(Ordering::Relaxed) == HIDDEN {
         // Whoever is first decides: to end, or to show the window.
-        if idle() && background.turns(HIDDEN, ENDING) {
+        if Work::of(app).is_none() && background.turns(HIDDEN, ENDING) {
             app.exit(0);
             return;
         }

@@ -32,8 +32,9 @@ pub enum DesktopEvent {
     },
     /// Something went wrong that stops nothing; written for the person.
     Notice { message: String },
-    /// The person closed the window while downloads run; `close_window` answers.
-    CloseAsked,
+    /// The person closed the window while downloads run, or other programs share the
+    /// model; `close_window` answers.
+    CloseAsked { downloads: bool, api: bool },
     /// The window can be seen again.
     WindowShown,
     /// The person opened this model outside of the window, such as by a double-click.
@@ -131,6 +132,15 @@ impl EventStream {
         self.publish(DesktopEvent::Notice { message });
     }
 
+    /// Can other programs use the model now?
+    pub fn serves_api(&self) -> bool {
+        let state = self.state();
+        let Some(DesktopEvent::Api { event }) = &state.api else {
+            return false;
+        };
+        matches!(event, ApiEvent::Serving { .. })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,7 +170,7 @@ impl State {
                 _ => {}
             },
             DesktopEvent::Notice { .. }
-            | DesktopEvent::CloseAsked
+            | DesktopEvent::CloseAsked { .. }
             | DesktopEvent::WindowShown
             | DesktopEvent::FileOpened { .. } => {}
         }

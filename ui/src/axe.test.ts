@@ -1,18 +1,11 @@
 // Every page and state, looked through by axe. Colours are not known here; they are
 // checked in the real window.
-import { cleanup, fireEvent, render, screen } from '@testing-library/svelte';
+import { fireEvent, screen } from '@testing-library/svelte';
 import axe from 'axe-core';
-import { tick } from 'svelte';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import App from './App.svelte';
-import type { AppState } from './state/app.svelte';
-import { recordedApp } from './testing/app';
-import { job, repo, type RecordedHub } from './testing/hub';
-import { info, placement, snapshot, stats, type Recorder } from './testing/recorded';
-
-let api: Recorder;
-let hub: RecordedHub;
-let app: AppState;
+import { beforeEach, expect, test, vi } from 'vitest';
+import { job, repo } from './testing/hub';
+import { snapshot } from './testing/recorded';
+import { answered, api, app, hub, loaded, openWindows, settle } from './testing/window';
 
 // jsdom draws nothing.
 const pen = new Proxy(
@@ -24,36 +17,11 @@ globalThis.Path2D ??= function () {
   return pen;
 } as never;
 
-beforeEach(async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'requestAnimationFrame'] });
-  ({ api, hub, app } = recordedApp());
+openWindows({ toFake: ['setTimeout', 'clearTimeout', 'requestAnimationFrame'] });
+beforeEach(() => {
   document.documentElement.lang = 'en';
   document.title = 'Moestro';
-  render(App, { state: app });
-  await settle();
 });
-afterEach(() => {
-  cleanup();
-  vi.useRealTimers();
-});
-
-async function settle(ms = 300): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms);
-  await tick();
-}
-
-async function loaded(): Promise<void> {
-  api.tell({ type: 'loaded', id: api.last('load').id, model: info, placement: placement() });
-  await settle();
-}
-
-async function answered(answer: string): Promise<void> {
-  await app.chat.ask('A question');
-  const { id } = api.last('generate');
-  api.tell({ type: 'token', id, text: answer, tokens: 1 });
-  api.tell({ type: 'finished', id, reason: 'stop', stats });
-  await settle();
-}
 
 async function look(state: string): Promise<void> {
   vi.useRealTimers();
@@ -73,7 +41,7 @@ test('the chat: loading, empty, with an answer, with dialogs over it, without an
   await look('loading');
   await loaded();
   await look('empty');
-  await answered(`<think>Hm.</think>${answer}`);
+  await answered('A question', `<think>Hm.</think>${answer}`);
   await look('an answer');
   await app.chat.again(app.chat.last?.key ?? 0);
   await settle();
@@ -135,10 +103,10 @@ test('finding and fetching models, and closing meanwhile', async () => {
   await app.find.open(repo);
   await settle();
   await look('a repository');
-  api.play({ type: 'close_asked' });
+  api.play({ type: 'close_asked', downloads: true, api: false });
   await settle();
   await look('the question at closing');
-  app.closing = false;
+  app.closing = null;
   api.play({ type: 'notice', message: 'The settings were damaged.' });
   hub.refusal = 'huggingface.co cannot be reached';
   await app.find.search();

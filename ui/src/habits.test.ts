@@ -1,50 +1,17 @@
-import { cleanup, fireEvent, render, screen, within } from '@testing-library/svelte';
-import { tick } from 'svelte';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import App from './App.svelte';
+import { fireEvent, screen, within } from '@testing-library/svelte';
+import { beforeEach, expect, test } from 'vitest';
 import { job } from './testing/hub';
-import type { AppState } from './state/app.svelte';
-import { recordedApp } from './testing/app';
-import type { RecordedHub } from './testing/hub';
-import { info, placement, snapshot, stats, type Recorder } from './testing/recorded';
+import { snapshot } from './testing/recorded';
+import { answered, api, app, at, hub, loaded, openWindows, settle } from './testing/window';
 
-let api: Recorder;
-let hub: RecordedHub;
-let app: AppState;
+openWindows();
+beforeEach(() => loaded());
 
-beforeEach(async () => {
-  vi.useFakeTimers();
-  ({ api, hub, app } = recordedApp());
-  render(App, { state: app });
-  await settle();
-  api.tell({ type: 'loaded', id: api.last('load').id, model: info, placement: placement() });
-  await settle();
-});
-afterEach(() => {
-  cleanup();
-  vi.useRealTimers();
-});
-
-async function settle(ms = 300): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms);
-  await tick();
-}
-
-const at = (id: string) => screen.getByTestId(id);
 const press = async (key: string, more: object = { ctrlKey: true }) => {
   await fireEvent.keyDown(document.activeElement ?? document.body, { key, ...more });
   await settle();
 };
 const entries = () => screen.queryAllByTestId('palette-entry').map((entry) => entry.dataset['action']);
-
-async function answered(question: string, answer: string, ms = 100): Promise<number> {
-  await app.chat.ask(question);
-  const { id } = api.last('generate');
-  api.tell({ type: 'token', id, text: answer, tokens: 1 });
-  api.tell({ type: 'finished', id, reason: 'stop', stats: { ...stats, decode_ms: ms } });
-  await settle();
-  return id;
-}
 
 test('the commands are found and run by keyboard, which goes back to where it was', async () => {
   await answered('About trams', 'Yes.');

@@ -5,4 +5,4 @@ import type { Event } from "./Event";
 /**
  * Something the window should know.
  */
-export type DesktopEvent = { "type": "engine", event: Event, } | { "type": "api", event: ApiEvent, } | { "type": "engine_started", pid: number, } | { "type": "engine_exited", message: string, code: number | null, signal: number | null, expected: boolean, } | { "type": "notice", message: string, } | { "type": "close_asked" } | { "type": "window_shown" } | { "type": "file_opened", path: string, };
+export type DesktopEvent = { "type": "engine", event: Event, } | { "type": "api", event: ApiEvent, } | { "type": "engine_started", pid: number, } | { "type": "engine_exited", message: string, code: number | null, signal: number | null, expected: boolean, } | { "type": "notice", message: string, } | { "type": "close_asked", downloads: boolean, api: boolean, } | { "type": "window_shown" } | { "type": "file_opened", path: string, };

@@ -49,8 +49,8 @@ export class AppState {
   readonly downloads: DownloadsState;
   readonly server: ServerState;
 
-  /** The person closed the window while downloads run, and is asked about them. */
-  closing = $state(false);
+  /** The person closed the window while this goes on, and is asked about it. */
+  closing = $state.raw<{ downloads: boolean; api: boolean } | null>(null);
 
   readonly #api: Api;
   #began = false;
@@ -100,7 +100,7 @@ export class AppState {
   }
 
   receive(event: DesktopEvent): void {
-    if (event.type === 'close_asked') this.closing = true;
+    if (event.type === 'close_asked') this.closing = { downloads: event.downloads, api: event.api };
     if (event.type === 'window_shown') this.#wake();
     if (event.type === 'file_opened') this.#open(event.path);
     this.engine.receive(event);
@@ -130,9 +130,11 @@ export class AppState {
 
   /** The person's answer to `closing`. */
   async close(choice: CloseChoice): Promise<void> {
-    this.closing = false;
+    const shared = this.closing?.api ?? false;
+    this.closing = null;
     if (choice !== 'stay') this.chat.keepNow();
-    if (choice === 'background') {
+    // Other programs go on using the model; nobody else needs it without a window.
+    if (choice === 'background' && !shared) {
       this.#slept = this.model.phase === 'loaded';
       await this.unload();
     }

@@ -30,13 +30,30 @@ export const text = {
   },
 
   closing: {
-    title: 'Downloads are running',
-    background:
-      'They can go on without a window: the model is unloaded, and Moestro ends by itself when they are done. Open Moestro again to see them.',
-    quit: 'If you quit, they pause and go on where they were the next time you open Moestro.',
-    backgroundButton: 'Keep downloading',
-    quitButton: 'Pause and quit',
-    stay: 'Cancel',
+    downloads: {
+      title: 'Downloads are running',
+      background:
+        'They can go on without a window: the model is unloaded, and Moestro ends by itself when they are done. Open Moestro again to see them.',
+      quit: 'If you quit, they pause and go on where they were the next time you open Moestro.',
+      backgroundButton: 'Keep downloading',
+      quitButton: 'Pause and quit',
+    },
+    api: {
+      title: 'Other programs can use the model',
+      background:
+        'The API can go on without a window: the model stays loaded, and answers go on. Open Moestro again to see it or to quit.',
+      quit: 'If you quit, their requests are refused until you open Moestro again.',
+      backgroundButton: 'Keep the API running',
+      quitButton: 'Quit',
+    },
+    both: {
+      title: 'The API and downloads are running',
+      background:
+        'Both can go on without a window, and the model stays loaded. Open Moestro again to see them or to quit.',
+      quit: 'If you quit, downloads pause and requests are refused until you open Moestro again.',
+      backgroundButton: 'Keep both running',
+      quitButton: 'Quit',
+    },
   },
 
   strip: {
