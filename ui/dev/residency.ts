@@ -189,6 +189,14 @@ export class Residency {
       tiers: this.#tiers(),
       process_bytes: this.#fixed + this.#slotBytes * this.#experts + 90e6,
       ram_available: this.#hardware.ram_available - 1e9,
+      gpus: this.#hardware.gpus.map(({ name }) => ({
+        name,
+        temperature_celsius: 58 + Math.round(6 * Math.sin(performance.now() / 20_000)),
+        clock_mhz: this.#speed > 0 ? 1830 : 210,
+        memory_clock_mhz: 7001,
+        power_watts: this.#speed > 0 ? 131 : 22,
+        busy: this.#speed > 0 ? 0.4 : 0,
+      })),
       layers: Array.from({ length: rows }, (_, layer) => ({
         layer,
         slots: this.#experts,

@@ -7,7 +7,7 @@ mod support;
 use moestro_cuda::Kernels;
 use moestro_cuda_emulator::load as emulate;
 use moestro_engine::placement::place;
-use moestro_engine::protocol::{Component, GpuInfo, Hardware, MemorySettings, Tier};
+use moestro_engine::protocol::{Component, GpuInfo, GpuReading, Hardware, MemorySettings, Tier};
 use moestro_engine::{Cancel, Engine, EngineError, LoadOptions, Precision, hardware, inspect};
 use support::{Reference, fixture, greedy};
 
@@ -299,4 +299,27 @@ fn without_its_gpu_the_host_goes_on_with_the_processor() {
     assert_eq!(again.gpu.layers, 0);
     assert!(again.vram_note.contains("GPU"), "{}", again.vram_note);
     assert_eq!(answer(4).unwrap(), before);
+}
+
+#[test]
+fn sensors_tell_of_every_gpu() {
+    let _emulator = emulate("devices=2,name=Emulated GPU");
+    let mut sensors = hardware::Sensors::start();
+    assert_eq!(sensors.look(), [], "nothing waits for the first reading");
+    let readings = loop {
+        let readings = sensors.look();
+        if !readings.is_empty() {
+            break readings;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let told = GpuReading {
+        name: "Emulated GPU".into(),
+        temperature_celsius: Some(40),
+        clock_mhz: Some(1200),
+        memory_clock_mhz: Some(1200),
+        power_watts: Some(30.0),
+        busy: Some(0.0),
+    };
+    assert_eq!(readings, [told.clone(), told]);
 }

@@ -18,6 +18,8 @@ export function reportOf({ engine, model, memory, settings }: AppState): string 
       seconds: history.times,
       tokens_per_second: history.speed,
       hit_rate: history.hitRate,
+      gpu_temperature_celsius: history.temperature,
+      gpu_clock_mhz: history.clock,
     },
   };
   return `${JSON.stringify(report, null, 2)}\n`;

@@ -219,6 +219,7 @@ export function snapshot(time_ms: number, patch: Partial<MemorySnapshot> = {}): 
     tiers: placement().tiers,
     process_bytes: 50_000_000,
     ram_available: 5e9,
+    gpus: [],
     layers: [],
     heat: '',
     totals: { uses: 0, hits: 0, misses: 0, bytes_read: 0, wait_us: 0, computed_bytes: 0, tokens: 0 },

@@ -75,13 +75,13 @@ export const memory = {
     unknown:
       'Ask something: after a few words it is known what takes the time and what more memory would bring.',
     nothingYet: 'Known after a few words of an answer',
-    now: (speed: number) => `Foretold here: ${format.rate(speed)}`,
+    now: (speed: number) => `Expected here: ${format.rate(speed)}`,
     at: (value: string, speed: number) => `At ${value}: ${format.rate(speed)}`,
     change: (difference: string, before: number, after: number) =>
       `${difference}: ${format.number(before, 1, 1)} → ${format.rate(after)}`,
     label: (name: string, sentence: string) => `Speed over ${name}. ${sentence}`,
     applied: (before: number, predicted: number, measured: number) =>
-      `Since the last change: foretold ${format.number(predicted, 1, 1)}, measured ${format.rate(measured)} ` +
+      `Since the last change: expected ${format.number(predicted, 1, 1)}, measured ${format.rate(measured)} ` +
       `(off by ${format.percent(Math.abs(predicted / measured - 1))}; before ${format.number(before, 1, 1)}).`,
     heldBack: (bytes: number) =>
       `Other programs need memory: ${format.bytes(bytes)} of expert slots are given back until there is room again.`,
@@ -125,6 +125,18 @@ export const memory = {
   },
   chartEmpty: 'Nothing was generated yet.',
   chartSummary: (name: string, now: string) => `${name} over the last two minutes; now ${now}`,
+  gpu: {
+    temperature: 'Temperature',
+    clock: 'Clock',
+    memoryClock: 'Memory clock',
+    power: 'Power',
+    busy: 'Busy',
+    celsius: (degrees: number) => `${format.number(degrees)} °C`,
+    megahertz: (clock: number) => `${format.number(clock)} MHz`,
+    watts: (power: number) => `${format.number(power)} W`,
+    celsiusUnit: '°C',
+    megahertzUnit: 'MHz',
+  },
   totals: 'Since the model was loaded',
   uses_: 'Expert uses',
   hits: 'Found in a slot',

@@ -2,6 +2,7 @@
 //! Works without a driver and says so.
 
 mod memory;
+mod sensors;
 
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use nvml_wrapper::Nvml;
 use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
 
 pub use self::memory::pressure;
+pub use self::sensors::Sensors;
 use crate::protocol::{GpuInfo, Hardware};
 
 /// Reads the machine once. RAM that this process holds counts as available,

@@ -14,7 +14,7 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::generation::Step;
-use crate::hardware;
+use crate::hardware::{self, Sensors};
 use crate::protocol::{
     Command, Event, FinishReason, Forecast, GenerationStats, LoadRequest, MemorySettings,
     MemorySnapshot, Totals,
@@ -42,6 +42,7 @@ pub(super) struct Runner {
     pub(super) forecast: Option<(Instant, Option<Forecast>)>,
     pub(super) folders: Folders,
     ended: bool,
+    sensors: Sensors,
     /// Why the GPU is not used any more.
     pub(super) gpu_lost: Option<String>,
 }
@@ -73,6 +74,7 @@ pub fn run(
         forecast: None,
         folders,
         ended: false,
+        sensors: Sensors::start(),
         gpu_lost: None,
     };
     let version = env!("CARGO_PKG_VERSION").to_string();
@@ -397,6 +399,7 @@ impl Runner {
             generating,
             preparing: self.preparation.under_way(),
             forecast,
+            gpus: self.sensors.look(),
         };
         Some(Box::new(snapshot::take(
             engine,

@@ -9,7 +9,9 @@ use super::meter::Meter;
 use crate::engine::Engine;
 use crate::hardware;
 use crate::ops::Place;
-use crate::protocol::{Component, Forecast, MemorySnapshot, PlacementRow, Telemetry, Tier};
+use crate::protocol::{
+    Component, Forecast, GpuReading, MemorySnapshot, PlacementRow, Telemetry, Tier,
+};
 use crate::schedule::Schedule;
 
 /// What the host knows besides the engine.
@@ -19,6 +21,7 @@ pub struct About {
     /// Answers that become tokens on other threads.
     pub preparing: usize,
     pub forecast: Option<Forecast>,
+    pub gpus: Vec<GpuReading>,
 }
 
 /// Measures what is in use now; budgets come from the placement.
@@ -68,6 +71,7 @@ pub fn take(engine: &Engine, schedule: &Schedule, meter: &Meter, about: About) -
         tiers,
         process_bytes: hardware::process_bytes(),
         ram_available: hardware::ram_available(),
+        gpus: about.gpus,
         layers,
         heat: STANDARD.encode(experts.heat()),
         totals: experts.totals(),

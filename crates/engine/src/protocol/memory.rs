@@ -32,6 +32,20 @@ pub struct GpuInfo {
     pub driver: String,
 }
 
+/// What the sensors of a GPU said a moment ago; `None` where it has no such sensor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(default)]
+pub struct GpuReading {
+    pub name: String,
+    pub temperature_celsius: Option<u32>,
+    pub clock_mhz: Option<u32>,
+    pub memory_clock_mhz: Option<u32>,
+    pub power_watts: Option<f64>,
+    /// Share of the time in which it computed something, 0 to 1.
+    pub busy: Option<f64>,
+}
+
 /// Where bytes can live, fastest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -161,6 +175,9 @@ pub struct MemorySnapshot {
     /// Resident bytes of the engine process.
     pub process_bytes: u64,
     pub ram_available: u64,
+    /// Of every GPU that NVML knows; empty without NVIDIA's driver.
+    #[serde(default)]
+    pub gpus: Vec<GpuReading>,
     /// One entry per MoE layer.
     pub layers: Vec<LayerResidency>,
     /// One byte per expert, MoE layers x experts row-major, as base64: bit 7 set

@@ -18,7 +18,7 @@ pub use event::{
 pub use moestro_text::Message;
 
 pub use memory::{
-    Component, GpuInfo, GpuShare, Hardware, LayerResidency, MemorySnapshot, Placement,
+    Component, GpuInfo, GpuReading, GpuShare, Hardware, LayerResidency, MemorySnapshot, Placement,
     PlacementRow, Tier, TierUse, Totals,
 };
 pub use telemetry::{AppliedForecast, Forecast, ForecastPoint, Preloading, Telemetry};
