@@ -20,6 +20,7 @@ export default defineConfig({
   // WebKitGTK 2.40 of Debian 12 is the oldest engine the window runs in.
   // Nothing is inlined: the page may load its own files only, and no data addresses.
   build: { target: 'safari16', sourcemap: false, assetsInlineLimit: 0, chunkSizeWarningLimit: 1200 },
+  worker: { format: 'es' },
   test: {
     // happy-dom breaks DOMPurify without a word, jsdom does not.
     environment: 'jsdom',

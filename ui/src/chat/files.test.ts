@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { LARGEST, readFile } from './files';
+import { pdfText } from './pdf';
 
 const file = (name: string, ...parts: BlobPart[]) => new File(parts, name);
 
@@ -50,19 +51,19 @@ function pdf(...pages: string[]): string {
 }
 
 test('the text of a PDF is read, page after page', async () => {
-  const { text } = await readFile(file('a.pdf', pdf('The first page\nin two lines', 'The second')));
+  const { text } = await readFile(file('a.pdf', pdf('The first page\nin two lines', 'The second')), pdfText);
   expect(text).toBe('The first page\nin two lines\n\nThe second');
 });
 
 test('a PDF without text, damaged or hostile, is told with its name', async () => {
-  await expect(readFile(file('scan.pdf', pdf('')))).rejects.toContain('scan.pdf holds pictures');
+  await expect(readFile(file('scan.pdf', pdf('')), pdfText)).rejects.toContain('scan.pdf holds pictures');
   for (const [name, words] of [
     ['empty', '%PDF-'],
     ['cut', pdf('x').slice(0, 300)],
     ['noise', `%PDF-1.7\n${'\u0001\u0002<<>>[('.repeat(500)}`],
     ['loop', pdf('x').replace('/Kids [4 0 R]', '/Kids [2 0 R]')],
   ] as const) {
-    const outcome = await readFile(file(`${name}.pdf`, words)).then(
+    const outcome = await readFile(file(`${name}.pdf`, words), pdfText).then(
       () => 'read',
       (why: unknown) => String(why),
     );

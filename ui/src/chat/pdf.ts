@@ -1,10 +1,10 @@
+import { getDocument } from 'unpdf/pdfjs';
+
 /** Longer documents do not fit into any context. */
 const MOST_PAGES = 400;
 
 /** The text of a PDF, page after page; empty if it holds pictures only. Rejects if it is damaged or locked. */
 export async function pdfText(bytes: Uint8Array): Promise<string> {
-  // A large library that few need: loaded with the first PDF.
-  const { getDocument } = await import('unpdf/pdfjs');
   const task = getDocument({
     data: bytes,
     // Nothing in a document is run, and nothing is fetched for it.

@@ -9,14 +9,18 @@ import type { SettingsState } from './settings.svelte';
 
 const COUNT_DELAY_MS = 250;
 
+/** Tokens of a chat so far, of the prompt with its files, and of each file. */
+interface Counted {
+  /** The chat they are of, as it was shown. */
+  shown: number;
+  chat: number | null;
+  prompt: number;
+  files: number[];
+}
+
 /** How much of the context the chat takes, and the prompt being written. */
 export class ContextState {
-  /** Tokens of the chat so far, and of the prompt with its files; null until counted. */
-  chat = $state<number | null>(null);
-  prompt = $state(0);
-  /** Tokens of each file of the prompt. */
-  files = $state.raw<number[]>([]);
-
+  #last = $state.raw<Counted | null>(null);
   readonly #engine: EngineState;
   readonly #model: ModelState;
   readonly #memory: MemoryState;
@@ -44,11 +48,25 @@ export class ContextState {
     return this.#model.phase === 'loaded' ? (this.#memory.placement?.context ?? 0) : 0;
   }
 
-  readonly used = $derived.by(() => (this.chat ?? 0) + this.prompt);
+  readonly #now = $derived.by(() => (this.#last?.shown === this.#of.shown ? this.#last : null));
+
+  /** Tokens of the chat that is shown; null until they are counted. */
+  get chat(): number | null {
+    return this.#now?.chat ?? null;
+  }
+
+  get prompt(): number {
+    return this.#now?.prompt ?? 0;
+  }
+
+  /** Of each file of the prompt. */
+  get files(): number[] {
+    return this.#now?.files ?? [];
+  }
 
   /** Called in an effect: counts again a moment after anything that matters has changed. */
   follow(): () => void {
-    const { draft, generating, turns, settings, files } = this.#of;
+    const { draft, generating, turns, settings, files, shown } = this.#of;
     const system = settings.system_prompt ?? this.#settings.value.system_prompt;
     const model = this.#model.path ?? '';
     // Only that they changed matters here; they are read when it is time to count.
@@ -58,19 +76,20 @@ export class ContextState {
       // While an answer grows, its tokens are known without counting.
       const messages = generating ? null : toMessages(turns, system);
       const prompt = contentOf({ text: draft, files });
-      void this.#count(model, messages, [prompt, ...files.map((file) => file.text)]);
+      void this.#count(shown, model, messages, [prompt, ...files.map((file) => file.text)]);
     }, COUNT_DELAY_MS);
     return () => clearTimeout(timer);
   }
 
   async #count(
+    shown: number,
     model: string,
     messages: ReturnType<typeof toMessages> | null,
     [content = '', ...files]: string[],
   ): Promise<void> {
     this.#latest += 1;
     const latest = this.#latest;
-    const key = JSON.stringify([model, messages]);
+    const key = JSON.stringify([shown, model, messages]);
     const prompts: Prompt[] = [content, ...files].map((text) => ({ type: 'raw', text }));
     const again = messages !== null && key !== this.#counted;
     const hasTurns = messages?.some((message) => message.role !== 'system') ?? false;
@@ -79,15 +98,16 @@ export class ContextState {
     try {
       const tokens = content === '' && !again ? [0] : await this.#engine.count(prompts);
       if (latest !== this.#latest) return;
-      this.prompt = tokens[0] ?? 0;
-      this.files = tokens.slice(1, 1 + files.length);
-      if (again) {
-        this.chat = tokens.at(-1) ?? null;
-        this.#counted = key;
-      }
+      this.#last = {
+        shown,
+        chat: again ? (tokens.at(-1) ?? null) : this.chat,
+        prompt: tokens[0] ?? 0,
+        files: tokens.slice(1, 1 + files.length),
+      };
+      if (again) this.#counted = key;
     } catch {
       // Without an engine there is nothing to count for.
-      if (latest === this.#latest) this.chat = null;
+      if (latest === this.#latest) this.#last = null;
     }
   }
 }
