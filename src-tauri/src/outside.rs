@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gtk::gio;
 use gtk::glib::{self, ToVariant};
-use tauri::{Url, WebviewWindow};
+use tauri::{Manager, Url, WebviewWindow};
 use tauri_plugin_dialog::DialogExt;
 use tokio::sync::oneshot;
 
@@ -85,7 +85,11 @@ pub async fn save_report(
     text: String,
 ) -> Result<Option<String>, String> {
     let dialog = window.dialog().file().set_parent(&window);
-    let dialog = dialog.set_title("Save the report").set_file_name(name);
+    let mut dialog = dialog.set_title("Save the report").set_file_name(name);
+    let folders = window.path();
+    if let Ok(folder) = folders.document_dir().or_else(|_| folders.home_dir()) {
+        dialog = dialog.set_directory(folder);
+    }
     let (answer, chosen) = oneshot::channel();
     dialog.save_file(move |path| drop(answer.send(path)));
     let Some(path) = chosen.await.ok().flatten() else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tauri::plugin::TauriPlugin;
 use tauri::{App, AppHandle, Manager, RunEvent, WindowEvent, Wry};
+use tauri_plugin_window_state::StateFlags;
 
 use crate::background::{self, Background};
 use crate::chats::recorder::Recorder;
@@ -35,6 +36,7 @@ pub fn open(model: Option<String>) -> ExitCode {
     let built = tauri::Builder::default()
         .plugin(tauri_plugin_dialog::init())
         .plugin(own_page_only())
+        .plugin(kept_size())
         .setup(|app| set_up(app, model))
         .on_window_event(|window, event| {
             if let WindowEvent::CloseRequested { api, .. } = event {
@@ -157,6 +159,15 @@ fn set_up(app: &mut App, model: Option<String>) -> Result<(), Box<dyn std::error
         }
     });
     Ok(())
+}
+
+/// The window opens where and as large as it was left.
+fn kept_size() -> TauriPlugin<Wry> {
+    let kept = StateFlags::SIZE | StateFlags::POSITION | StateFlags::MAXIMIZED;
+    tauri_plugin_window_state::Builder::new()
+        .with_state_flags(kept)
+        .with_filename("window.json")
+        .build()
 }
 
 /// A link in an answer must not take the window to another page.

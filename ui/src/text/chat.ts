@@ -26,6 +26,7 @@ export const chat = {
   emptyTitle: 'What would you like to know?',
   emptyDemo:
     'The demo model is a small toy: it knows sums, conversions, days, spelling, capitals and a little about experts.',
+  findReal: 'Find a real model for this machine',
   emptyModel: (name: string) => `${name} is ready.`,
   examples: 'Examples',
   demoPrompts: [
@@ -76,6 +77,11 @@ export const chat = {
   damaged: 'This message is damaged and cannot be shown. The others are still here.',
   earlier: (count: number) => `${format.number(count)} earlier messages`,
   untitled: 'New chat',
+  picker: {
+    label: 'Choose the model',
+    none: 'No model',
+    all: 'All models…',
+  },
   limit: {
     full: (tokens: number, context: number) =>
       `This chat has ${format.tokens(tokens)} and the context holds ${format.number(context)}. ` +
@@ -87,7 +93,8 @@ export const chat = {
       count === 1
         ? 'The oldest message is not sent'
         : `The ${format.number(count)} oldest messages are not sent`,
-    meter: (used: number, all: number) => `Context ${format.number(used)} of ${format.tokens(all)}`,
+    meter: (used: number | null, all: number) =>
+      `Context ${used === null ? '…' : format.number(used)} of ${format.tokens(all)}`,
     prompt: (tokens: number) => `This message ${format.tokens(tokens)}`,
     over: 'too long',
     overTitle: {
@@ -101,6 +108,7 @@ export const chat = {
     attachTitle: 'Add text, code or PDF files, or drop them here',
     drop: 'Drop files to add their text',
     remove: (name: string) => `Remove ${name}`,
+    reading: (name: string) => `Reading ${name}…`,
     size: (tokens: number | undefined, characters: number) =>
       tokens === undefined ? `${format.number(characters)} characters` : format.tokens(tokens),
     tooLarge: (name: string, size: number, most: number) =>
