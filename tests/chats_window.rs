@@ -13,7 +13,7 @@ use moestro_chats::{Ending, MessageState, Prompt, Store};
 use serde_json::json;
 use support::app::App;
 use support::process::{hold, kill, parent_of};
-use support::webdriver::wait;
+use support::webdriver::{wait, wait_or_say};
 
 const SETTINGS: &str = r#"{ "sampling": { "temperature": 0.0 }, "threads": 1, "theme": "light" }"#;
 const LONG_QUESTION: &str = "Count to 100.";
@@ -57,8 +57,77 @@ fn chats_are_kept_found_changed_and_taken_back() {
     let hidden = edited_prompt(&app);
     found_again(&app, &hidden);
     deleted_and_taken_back(&app);
+    files(&app);
     let app = killed_window(app);
     looks(&app);
+}
+
+/// A PDF of one page with these words.
+fn pdf(words: &str) -> String {
+    let drawn = format!("BT /F1 12 Tf 72 720 Td ({words}) Tj ET");
+    let objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        "<< /Type /Pages /Count 1 /Kids [4 0 R] >>".to_owned(),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R \
+         /Resources << /Font << /F1 3 0 R >> >> >>"
+            .to_owned(),
+        format!("<< /Length {} >>\nstream\n{drawn}\nendstream", drawn.len()),
+    ];
+    let mut file = "%PDF-1.4\n".to_owned();
+    let mut table = "0000000000 65535 f \n".to_owned();
+    for (index, object) in objects.iter().enumerate() {
+        table += &format!("{:010} 00000 n \n", file.len());
+        file += &format!("{} 0 obj\n{object}\nendobj\n", index + 1);
+    }
+    let at = file.len();
+    let size = objects.len() + 1;
+    format!(
+        "{file}xref\n0 {size}\n{table}trailer << /Size {size} /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n"
+    )
+}
+
+/// Text and the text of a PDF are dropped, counted, and go with the prompt.
+fn files(app: &App) {
+    app.new_chat();
+    let drop = "const [files] = arguments;
+        const carried = new DataTransfer();
+        for (const [name, text] of files) carried.items.add(new File([text], name));
+        const chat = document.querySelector(`[data-testid='conversation']`);
+        const tell = (type) => chat.dispatchEvent(new DragEvent(type,
+            { bubbles: true, cancelable: true, dataTransfer: carried }));
+        tell('dragover');
+        window.dropped = { shown: document.querySelector(`[data-testid='drop']`) !== null };
+        tell('drop');";
+    let carried = json!([
+        ["notes.txt", "some notes"],
+        ["paper.pdf", pdf("A sentence about gardens")]
+    ]);
+    app.window.run(drop, json!([carried]));
+    let counted = || {
+        let chips = texts(app, "[data-testid='file']");
+        let counted = chips.len() == 2 && chips.iter().all(|chip| chip.contains("tokens"));
+        counted.then_some(())
+    };
+    wait_or_say("both files, counted", counted, || app.text());
+    let chips = texts(app, "[data-testid='file']");
+    assert!(
+        chips[0].contains("notes.txt") && chips[1].contains("paper.pdf"),
+        "{chips:?}"
+    );
+    app.screenshot("chat-files");
+    app.answer_to("What is 3+3?");
+    let sent = texts(app, "[data-testid='message-file']");
+    assert_eq!(sent, ["notes.txt", "paper.pdf"]);
+    let kept = "window.kept = null;
+        window.__TAURI_INTERNALS__.invoke('chat_open', { chat: null })
+            .then((chat) => { window.kept = chat.path[0].details.files.map((file) => file.text); });";
+    app.window.run(kept, json!([]));
+    let kept = wait("the kept chat", || {
+        let kept = app.window.run("return window.kept;", json!([]));
+        (!kept.is_null()).then_some(kept)
+    });
+    assert_eq!(kept, json!(["some notes", "A sentence about gardens"]));
 }
 
 /// The edited prompt is a branch beside the first one, and both can be shown. Returns
@@ -188,7 +257,8 @@ fn killed_window(app: App) -> App {
     assert_eq!(app.answer(), shown, "something of the answer is lost");
     let draft = "return document.querySelector(`[data-testid='prompt']`).value;";
     assert_eq!(app.window.run(draft, json!([])), "a draft");
-    assert_eq!(titles(&app), [LONG_QUESTION, "Spell garden.", "Sums"]);
+    let all = [LONG_QUESTION, "What is 3+3?", "Spell garden.", "Sums"];
+    assert_eq!(titles(&app), all);
     app.screenshot("chat-cut");
     app.window.click("continue");
     app.wait_for_state("done");

@@ -61,12 +61,13 @@ fn commands_shortcuts_links_and_size_by_keyboard() {
     install_browser(home.path());
     let opened = home.path().join("opened");
     let variables: &[(&str, &Path)] = &[];
-    let app = App::open_at(home, Some(SETTINGS), variables);
+    let app = App::open_at(home.clone(), Some(SETTINGS), variables);
     app.wait_for_model();
     commands(&app);
     shortcuts(&app);
     link(&app, &opened);
-    size(app);
+    focus_order(&app);
+    size(app, home.path());
 }
 
 /// A chat is opened by its title, a theme chosen, and the keyboard is where it was.
@@ -157,7 +158,55 @@ fn link(app: &App, opened: &Path) {
     assert!(refused.contains("no address of the web"), "{refused}");
 }
 
-fn size(app: App) {
+/// The keyboard reaches the parts of the chat page in the order in which they are seen.
+fn focus_order(app: &App) {
+    app.new_chat();
+    app.window.click("nav-chat");
+    let mut order = vec![focused(app)];
+    for _ in 0..40 {
+        app.keys("\u{e004}");
+        order.push(focused(app));
+    }
+    let places: Vec<usize> = [
+        "nav-chat",
+        "nav-settings",
+        "open-palette",
+        "chat-search",
+        "chat-open",
+        "toggle-chats",
+        "model-picker",
+        "chat-settings",
+        "conversation",
+        "example",
+        "attach",
+        "prompt",
+        "machine-strip",
+    ]
+    .iter()
+    .map(|id| {
+        let place = order.iter().position(|one| one == id);
+        place.unwrap_or_else(|| panic!("Tab does not reach {id}: {order:?}"))
+    })
+    .collect();
+    assert!(places.is_sorted(), "{order:?}");
+}
+
+/// A desktop without animations has a window without them.
+fn reduced_motion(app: &App) {
+    let script = "const moving = [...document.querySelectorAll('*')].filter((one) => {
+            const style = getComputedStyle(one);
+            const longest = (times) => Math.max(...times.split(',').map(parseFloat));
+            return longest(style.transitionDuration) > 0.001
+                || (style.animationName !== 'none' && style.animationIterationCount !== '1');
+        });
+        return [matchMedia('(prefers-reduced-motion: reduce)').matches, moving.length];";
+    assert_eq!(app.window.run(script, json!([])), json!([true, 0]));
+}
+
+/// The window is as large as it was left, what is in it too, and nothing moves if the
+/// desktop says so.
+fn size(app: App, home: &Path) {
+    app.window.resize(1111, 777);
     let width = |app: &App| {
         app.window
             .run("return innerWidth;", json!([]))
@@ -179,6 +228,17 @@ fn size(app: App) {
     );
     // Settings are written shortly after a change.
     std::thread::sleep(Duration::from_millis(600));
+    let gtk = home.join("config/gtk-3.0");
+    fs::create_dir_all(&gtk).unwrap();
+    fs::write(
+        gtk.join("settings.ini"),
+        "[Settings]\ngtk-enable-animations=0\n",
+    )
+    .unwrap();
+    app.close();
+    wait("the size to be kept", || {
+        fs::metadata(home.join("config/app.moestro.desktop/window.json")).ok()
+    });
     let app = app.reopen(&[]);
     app.wait_for_model();
     wait("the same size again", || {
@@ -186,6 +246,7 @@ fn size(app: App) {
     });
     app.control("0");
     wait("the usual size", || (width(&app) == usual).then_some(()));
+    reduced_motion(&app);
 }
 
 /// Every address in the texts leads to this process, which must not be asked anything.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use hub_support::Answer;
 use hub_support::hub::TestHub;
 use support::app::App;
-use support::webdriver::wait;
+use support::webdriver::{wait, wait_or_say};
 
 const SETTINGS: &str = r#"{ "sampling": { "temperature": 0.0 }, "threads": 1, "theme": "light" }"#;
 const MIB: u64 = 1 << 20;
@@ -75,6 +75,7 @@ fn a_model_is_found_judged_fetched_and_asked() {
     let app = close_and_open(&hub, app, &environment);
     chat(&app);
     open_a_file(&app, &folder);
+    quantize(&app);
 }
 
 fn look(app: &App) {
@@ -242,6 +243,43 @@ fn open_a_file(app: &App, folder: &Path) {
         row.as_str()?.contains("double-clicked").then_some(())
     });
     assert!(app.is_visible());
+}
+
+/// A folder in BF16 is opened by its path, and on the next load quantized as was chosen.
+fn quantize(app: &App) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen3_next-tiny");
+    app.window.fill("model-path", &folder.display().to_string());
+    app.window.click("model-path-load");
+    let formats = |wanted: &str| {
+        wait_or_say(
+            &format!("a model with {wanted}"),
+            || {
+                let details = app.window.text("model-details")?;
+                (details.contains("qwen3_next-tiny") && details.contains(wanted)).then_some(())
+            },
+            || app.text(),
+        );
+    };
+    formats("BF16 100%");
+    let press = |id: &str| {
+        let script = "const [path, id] = arguments;
+            const rows = [...document.querySelectorAll(`[data-testid='model-row']`)];
+            const row = rows.find((one) => one.dataset.path === path);
+            const button = row?.querySelector(`[data-testid='${id}']`);
+            if (!button || button.disabled) return false;
+            button.click();
+            return true;";
+        let arguments = serde_json::json!([folder.display().to_string(), id]);
+        wait(id, || {
+            (app.window.run(script, arguments.clone()) == true).then_some(())
+        });
+    };
+    press("model-unload");
+    press("model-more");
+    app.window.choose("model-quantize", "q8_0");
+    app.screenshot("models-quantize");
+    press("model-load");
+    formats("Q8_0");
 }
 
 fn loaded(app: &App) -> bool {

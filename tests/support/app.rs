@@ -68,6 +68,17 @@ impl App {
         settings: Option<&str>,
         more: &[(&str, &Path)],
     ) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_moestro-desktop"));
+        Self::open_program(program, home, settings, more)
+    }
+
+    /// The same with another program than the one built for the tests.
+    pub fn open_program(
+        program: &Path,
+        home: Rc<tempfile::TempDir>,
+        settings: Option<&str>,
+        more: &[(&str, &Path)],
+    ) -> Self {
         let folder = |name: &str| {
             let path = home.path().join(name);
             std::fs::create_dir_all(&path).unwrap();
@@ -90,8 +101,7 @@ impl App {
         let environment: Vec<_> = own.chain(more.iter().copied()).collect();
         front_end::check_it_is_built();
         let display = Xvfb::start();
-        let binary = env!("CARGO_BIN_EXE_moestro-desktop");
-        let window = Window::open(binary, &environment, &display.display);
+        let window = Window::open(program, &environment, &display.display);
         let owned = environment.iter();
         let owned = owned.map(|(name, path)| (name.to_string(), path.to_path_buf()));
         let app = App {
@@ -133,7 +143,17 @@ impl App {
 
     /// Can a person see the window?
     pub fn is_visible(&self) -> bool {
-        x11::visible_windows(&self.display.display) == 1
+        self.visible_windows() == 1
+    }
+
+    /// The window, and dialogs of the desktop over it.
+    pub fn visible_windows(&self) -> usize {
+        x11::visible_windows(&self.display.display)
+    }
+
+    /// Presses Enter in a dialog of the desktop.
+    pub fn press_enter_on_top(&self) {
+        x11::press_enter_on_top(&self.display.display);
     }
 
     pub fn go_to(&self, page: &str) {

@@ -31,7 +31,7 @@ struct Driver {
 
 impl Window {
     /// Starts `app` with these environment variables and attaches to its window.
-    pub fn open(app: &str, environment: &[(&str, &Path)], display: &str) -> Self {
+    pub fn open(app: &Path, environment: &[(&str, &Path)], display: &str) -> Self {
         let port = free_port();
         let process = Command::new("WebKitWebDriver")
             .args([format!("--port={port}"), "--host=127.0.0.1".into()])
@@ -46,6 +46,8 @@ impl Window {
             // Without a GPU the accelerated path may show an empty window.
             .env("WEBKIT_DISABLE_COMPOSITING_MODE", "1")
             .env("NO_AT_BRIDGE", "1")
+            // Dialogs of the desktop keep nothing.
+            .env("GSETTINGS_BACKEND", "memory")
             .stdout(Stdio::null())
             .spawn()
             .expect("WebKitWebDriver is missing: install the package webkit2gtk-driver");
@@ -173,6 +175,18 @@ impl Window {
 
     /// Saves what the window shows as a PNG.
     pub fn screenshot(&self, file: &Path) {
+        // WebKit's driver waits until something is drawn, which in a quiet window is never.
+        let draw = "const dot = document.createElement('i');
+            dot.style = 'position: fixed; width: 1px; height: 1px; pointer-events: none';
+            dot.setAttribute('aria-hidden', 'true');
+            document.body.append(dot);
+            let left = 40;
+            const timer = setInterval(() => {
+                dot.style.background = left % 2 ? 'rgb(0 0 0 / 0.1%)' : 'rgb(0 0 0 / 0.2%)';
+                left -= 1;
+                if (left === 0) { clearInterval(timer); dot.remove(); }
+            }, 50);";
+        self.run(draw, json!([]));
         let encoded = string(self.get("/screenshot"));
         let png = base64::engine::general_purpose::STANDARD
             .decode(encoded)
@@ -267,10 +281,23 @@ pub fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 /// The same; `instead` says what there was if it never came.
 pub fn wait_or_say<T>(
     what: &str,
+    look: impl FnMut() -> Option<T>,
+    instead: impl Fn() -> String,
+) -> T {
+    wait_until(Instant::now() + PATIENCE, what, look, instead)
+}
+
+/// For what takes longer than anything in a test.
+pub fn wait_long<T>(what: &str, longest: Duration, look: impl FnMut() -> Option<T>) -> T {
+    wait_until(Instant::now() + longest, what, look, String::new)
+}
+
+fn wait_until<T>(
+    end: Instant,
+    what: &str,
     mut look: impl FnMut() -> Option<T>,
     instead: impl Fn() -> String,
 ) -> T {
-    let end = Instant::now() + PATIENCE;
     loop {
         if let Some(seen) = look() {
             return seen;

@@ -1,6 +1,7 @@
-//! What a window manager does when a person clicks the cross of a window: a
-//! message over the X11 protocol (X Window System Protocol, version 11; the
-//! `WM_DELETE_WINDOW` of the Inter-Client Communication Conventions Manual).
+//! What a person does where WebDriver does not reach: the cross of a window, and the
+//! Enter key in a dialog of the desktop. Over the X11 protocol (X Window System
+//! Protocol, version 11; `WM_DELETE_WINDOW` of the Inter-Client Communication
+//! Conventions Manual; the XTEST extension, version 2.2).
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,24 +17,28 @@ pub fn close_window(display: &str) {
     let mut x = X11::connect(display);
     let protocols = x.atom("WM_PROTOCOLS");
     let delete = x.atom("WM_DELETE_WINDOW");
-    let windows = x.children();
-    let closable: Vec<u32> = windows
-        .into_iter()
-        .filter(|window| x.is_mapped(*window) && x.has(*window, protocols))
-        .collect();
+    let closable = x.visible();
     assert_eq!(closable.len(), 1, "one window can be closed");
     x.send(closable[0], protocols, delete);
 }
 
 /// Windows on `display` that a person sees.
 pub fn visible_windows(display: &str) -> usize {
-    let mut x = X11::connect(display);
-    let protocols = x.atom("WM_PROTOCOLS");
-    let windows = x.children().into_iter();
-    windows
-        .filter(|window| x.is_mapped(*window) && x.has(*window, protocols))
-        .count()
+    X11::connect(display).visible().len()
 }
+
+/// Presses Enter in the window that lies on top of the others.
+pub fn press_enter_on_top(display: &str) {
+    let mut x = X11::connect(display);
+    let top = *x.visible().last().expect("a window");
+    // SetInputFocus: no window manager gives a dialog the keyboard here.
+    let focus = [top, 0].map(u32::to_le_bytes).concat();
+    x.request(42, 1, &focus);
+    x.press(ENTER);
+}
+
+/// Of the Enter key of every PC's keyboard under X11.
+const ENTER: u8 = 36;
 
 impl X11 {
     fn connect(display: &str) -> X11 {
@@ -92,6 +97,35 @@ impl X11 {
     fn is_mapped(&mut self, window: u32) -> bool {
         self.request(3, 0, &window.to_le_bytes());
         self.answer()[26] == 2
+    }
+
+    /// Windows of programs that can be seen, the lowest first.
+    fn visible(&mut self) -> Vec<u32> {
+        let protocols = self.atom("WM_PROTOCOLS");
+        let windows = self.children().into_iter();
+        windows
+            .filter(|window| self.is_mapped(*window) && self.has(*window, protocols))
+            .collect()
+    }
+
+    /// A key goes down and up, as if on the keyboard.
+    fn press(&mut self, key: u8) {
+        let name = b"XTEST";
+        let mut body = (name.len() as u16).to_le_bytes().to_vec();
+        body.extend([0, 0]);
+        body.extend(name);
+        self.request(98, 0, &body);
+        let opcode = self.answer()[9];
+        const FAKE_INPUT: u8 = 2;
+        const KEY_PRESS: u8 = 2;
+        const KEY_RELEASE: u8 = 3;
+        for kind in [KEY_PRESS, KEY_RELEASE] {
+            let mut body = vec![kind, key];
+            body.resize(32, 0);
+            self.request(opcode, FAKE_INPUT, &body);
+        }
+        // An answer shows that what came before was taken.
+        self.children();
     }
 
     /// Has the window this property?
