@@ -49,8 +49,8 @@ package: ## Make the .deb and the .rpm, in target/release/bundle
 	ui/node_modules/.bin/tauri bundle --config tools/package/bundle.json
 	@ls -l target/release/bundle/*/*.deb target/release/bundle/*/*.rpm
 
-try-package: ## Install, start and remove the .deb in a fresh Debian (as root)
-	tools/package/try.sh target/release/bundle/deb/*.deb
+try-package: ## Install, start and remove both packages in a fresh Debian (as root)
+	tools/package/try.sh target/release/bundle/deb/*.deb target/release/bundle/rpm/*.rpm
 
 bindings: ## Write the TypeScript declarations of the Rust types to ui/src/bindings
 	MOESTRO_WRITE_BINDINGS=1 cargo test --test bindings
