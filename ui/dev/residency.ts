@@ -224,6 +224,7 @@ export class Residency {
         direct_io: true,
         policy: this.#settings.policy ?? 'learned',
         held_back: 0,
+        vram_held_back: 0,
         look_ahead: 0.84,
         preloading: this.#settings.predictive_preloading ? 'on' : 'off',
         profile_tokens: 0,

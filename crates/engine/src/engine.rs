@@ -260,7 +260,14 @@ impl Engine {
         self.placement = placement;
         self.experts.set_policy(policy(memory));
         self.experts.set_preloading(preloading(memory));
-        self.apply_slots();
+        let wanted = self.apply_slots();
+        let got = self.experts.vram_slots();
+        if got < wanted {
+            self.placement.notes.push(format!(
+                "The GPU has no memory for {wanted} experts per layer and keeps {got}. Close \
+                 programs that use it, then set the limit again."
+            ));
+        }
         Ok(&self.placement)
     }
 
@@ -271,17 +278,18 @@ impl Engine {
     }
 
     /// Looks at the machine's memory, from time to time. Slots are given back if
-    /// other programs need it; state is kept. Between two tokens.
-    pub fn look_at_memory(&mut self) {
+    /// other programs need it; state is kept. Between two tokens, at `now`.
+    pub fn look_at_memory(&mut self, now: Instant) {
         let vram = || self.gpu.as_ref()?.free_vram().ok();
         let slots = (self.experts.slot_bytes(), self.experts.vram_bytes());
-        if self.pace.look_at_memory(slots, vram) {
+        if self.pace.look_at_memory(now, slots, vram) {
             self.apply_slots();
         }
     }
 
-    /// Slots of the placement, less what is held back.
-    fn apply_slots(&mut self) {
+    /// Slots of the placement, less what is held back. Returns how many of each layer
+    /// there should be in VRAM.
+    fn apply_slots(&mut self) -> usize {
         let layer_slot = self.experts.layer_slot_bytes().max(1);
         let less = self.pace.held_back().div_ceil(layer_slot) as usize;
         let slots = self.placement.experts_per_layer;
@@ -291,8 +299,10 @@ impl Engine {
         let in_vram = self.placement.gpu.experts;
         let slot = self.sizes.slot_bytes_of_first(self.placement.gpu.layers);
         let less = self.pace.vram_held_back().div_ceil(slot.max(1)) as usize;
+        let in_vram = in_vram.saturating_sub(less);
         // A GPU that fails here fails in the next step, which tells the person.
-        let _ = self.experts.resize_vram(in_vram.saturating_sub(less));
+        let _ = self.experts.resize_vram(in_vram);
+        in_vram
     }
 
     /// Slots per layer in force, on average.

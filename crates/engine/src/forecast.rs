@@ -126,19 +126,21 @@ impl Pace {
         self.vram.held_back()
     }
 
-    /// Looks at RAM and, if there is a GPU, at its free `vram`; the slots take that
-    /// many bytes of both. Returns whether the bytes held back have changed.
+    /// Looks at RAM and, if there is a GPU, at its free `vram`, unless it did so just
+    /// before `now`; the slots take that many bytes of both. Returns whether the bytes
+    /// held back have changed.
     pub fn look_at_memory(
         &mut self,
+        now: Instant,
         (in_ram, in_vram): (u64, u64),
         vram: impl FnOnce() -> Option<u64>,
     ) -> bool {
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+        if self.looked.is_some_and(|at| now.duration_since(at) < LOOK) {
             return false;
         }
-        self.looked = Some(Instant::now());
+        self.looked = Some(now);
         let before = (self.held_back(), self.vram_held_back());
-        let now = self.started.elapsed().as_secs_f64();
+        let now = now.duration_since(self.started).as_secs_f64();
         self.elastic.look(now, hardware::pressure(), in_ram);
         if let Some(available) = vram() {
             let pressure = Pressure {

@@ -27,6 +27,10 @@ direct_io: boolean, policy: CachePolicy,
  */
 held_back: number, 
 /**
+ * The same in VRAM.
+ */
+vram_held_back: number, 
+/**
  * Share of a layer's experts that the next router names one layer early;
  * `None` until it was measured.
  */

@@ -207,6 +207,7 @@ export const telemetry: Telemetry = {
   direct_io: true,
   policy: 'learned',
   held_back: 0,
+  vram_held_back: 0,
   look_ahead: null,
   preloading: 'off',
   profile_tokens: 0,

@@ -85,6 +85,8 @@ export const memory = {
       `(off by ${format.percent(Math.abs(predicted / measured - 1))}; before ${format.number(before, 1, 1)}).`,
     heldBack: (bytes: number) =>
       `Other programs need memory: ${format.bytes(bytes)} of expert slots are given back until there is room again.`,
+    vramHeldBack: (bytes: number) =>
+      `Other programs need VRAM: ${format.bytes(bytes)} of expert slots are given back until there is room again.`,
     cacheOff: (off: number, all: number) =>
       `In ${format.number(off)} of ${format.number(all)} layers the VRAM cache is off, because computing in RAM is faster there.`,
     lookAhead: 'Look-ahead',

@@ -58,15 +58,22 @@ impl Experts {
         }
     }
 
-    /// Changes the slots in VRAM of the layers that have some.
+    /// Changes the slots in VRAM of the layers that have some. A GPU without memory
+    /// for more leaves them as they are.
     ///
-    /// Errors: the GPU failed or has no memory for more.
+    /// Errors: the GPU failed.
     pub fn resize_vram(&mut self, slots: usize) -> Result<()> {
         self.settle();
         match &mut self.upper {
             Some(upper) => upper.resize(slots),
             None => Ok(()),
         }
+    }
+
+    /// Slots in VRAM of each layer that has some.
+    pub fn vram_slots(&self) -> usize {
+        let vram = self.upper.as_ref().filter(|u| u.vram().is_some());
+        vram.map_or(0, Upper::slots)
     }
 
     /// Bytes of all slots in VRAM.

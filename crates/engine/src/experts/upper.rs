@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use moestro_cuda::CudaError;
 use moestro_residency::{Link, Offload, OffloadStep};
 
 use super::buffer::{Buffer, Held, bytes};
 use super::vram::Vram;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 
 /// Where the copies are.
 pub enum Tier {
@@ -232,24 +233,33 @@ impl Upper {
         Ok(())
     }
 
-    /// Changes the slots of the rows that have some.
+    /// Changes the slots of the rows that have some. A device without memory for more
+    /// leaves them as they are, see [`Upper::slots`].
     ///
-    /// Errors: the device failed or has no memory for more.
+    /// Errors: the device failed.
     pub fn resize(&mut self, slots: usize) -> Result<()> {
         let Tier::Vram(tier) = &mut self.tier else {
             return Ok(());
         };
-        let before = self.slots;
-        self.slots = slots;
+        if slots == self.slots {
+            return Ok(());
+        }
+        if slots > self.slots {
+            match tier.resize(slots) {
+                Err(EngineError::Gpu(CudaError::OutOfMemory { .. })) => return Ok(()),
+                done => done?,
+            }
+        }
         for (row, offload) in self.rows.iter_mut().enumerate() {
             for expert in offload.iter_mut().flat_map(|o| o.resize(slots)) {
                 tier.remove(row, expert);
             }
         }
-        if slots == before {
-            return Ok(());
+        if slots < self.slots {
+            tier.resize(slots)?;
         }
-        tier.resize(slots)
+        self.slots = slots;
+        Ok(())
     }
 
     /// Slots of each row that has some.

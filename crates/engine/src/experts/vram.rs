@@ -122,30 +122,52 @@ impl Vram {
     ///
     /// Errors: not enough memory on the GPU; then nothing has changed.
     pub fn resize(&mut self, capacity: usize) -> Result<()> {
-        for (number, arena) in self.arenas.iter_mut().enumerate() {
-            let mut rows: Vec<&mut Row> = self
-                .rows
-                .iter_mut()
-                .flatten()
-                .filter(|row| row.arena == number)
-                .collect();
-            let wanted = rows.len() * capacity;
-            let mut held = vec![false; arena.slots.len().max(wanted)];
-            let used = rows.iter().flat_map(|row| row.of.values());
-            used.for_each(|slot| held[*slot] = true);
-            let mut low = (0..wanted).filter(|slot| !held[*slot]);
-            for slot in rows.iter_mut().flat_map(|row| row.of.values_mut()) {
-                if *slot >= wanted {
-                    let to = low.next().expect("rows hold no more than their slots");
-                    arena.slots.relocate(*slot, to)?;
-                    *slot = to;
-                }
+        let wanted: Vec<usize> = (0..self.arenas.len())
+            .map(|arena| self.rows_of(arena).count() * capacity)
+            .collect();
+        let before: Vec<usize> = self.arenas.iter().map(|a| a.slots.len()).collect();
+        for (number, slots) in wanted.iter().enumerate() {
+            if *slots <= before[number] {
+                continue;
             }
-            arena.free = low.rev().collect();
-            arena.slots.resize(wanted)?;
-            rows.iter_mut().for_each(|row| row.capacity = capacity);
+            if let Err(error) = self.arenas[number].slots.resize(*slots) {
+                for (arena, slots) in self.arenas.iter_mut().zip(&before) {
+                    arena.slots.resize(*slots)?;
+                }
+                return Err(error.into());
+            }
+        }
+        for (number, slots) in wanted.into_iter().enumerate() {
+            self.pack(number, slots)?;
+            self.rows_of(number).for_each(|row| row.capacity = capacity);
         }
         Ok(())
+    }
+
+    fn rows_of(&mut self, arena: usize) -> impl Iterator<Item = &mut Row> {
+        let rows = self.rows.iter_mut().flatten();
+        rows.filter(move |row| row.arena == arena)
+    }
+
+    /// Moves what is held in an arena into its first `wanted` slots and lets go of the
+    /// others.
+    fn pack(&mut self, number: usize, wanted: usize) -> Result<()> {
+        let arena = &mut self.arenas[number];
+        let rows = self.rows.iter_mut().flatten();
+        let mut rows: Vec<&mut Row> = rows.filter(|row| row.arena == number).collect();
+        let mut held = vec![false; arena.slots.len()];
+        let used = rows.iter().flat_map(|row| row.of.values());
+        used.for_each(|slot| held[*slot] = true);
+        let mut low = (0..wanted).filter(|slot| !held[*slot]);
+        for slot in rows.iter_mut().flat_map(|row| row.of.values_mut()) {
+            if *slot >= wanted {
+                let to = low.next().expect("rows hold no more than their slots");
+                arena.slots.relocate(*slot, to)?;
+                *slot = to;
+            }
+        }
+        arena.free = low.rev().collect();
+        Ok(arena.slots.resize(wanted)?)
     }
 
     /// Experts of a row that have a slot.

@@ -362,7 +362,7 @@ impl Runner {
 
     fn look_at_memory(&mut self) {
         if let Some(loaded) = &mut self.loaded {
-            loaded.engine.look_at_memory();
+            loaded.engine.look_at_memory(Instant::now());
         }
     }
 

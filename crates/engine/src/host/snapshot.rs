@@ -80,6 +80,7 @@ pub fn take(engine: &Engine, schedule: &Schedule, meter: &Meter, about: About) -
             ram_bytes_per_second: meter.ram_bytes_per_second(),
             policy: placement.settings.policy.unwrap_or_default(),
             held_back: engine.pace().held_back(),
+            vram_held_back: engine.pace().vram_held_back(),
             ..experts.telemetry()
         },
         forecast: about.forecast,

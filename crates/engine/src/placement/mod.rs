@@ -67,8 +67,15 @@ pub fn place(
     let always_in_ram = layout.ram_used();
     let layer_slot = sizes.slot_bytes_all_layers();
 
-    if settings.experts_vram.is_some() && !vram_note.is_empty() {
-        notes.push("Experts in VRAM were asked for, and no GPU can be used.".to_string());
+    if let Some(asked) = settings.experts_vram {
+        if !vram_note.is_empty() {
+            notes.push("Experts in VRAM were asked for, and no GPU can be used.".to_string());
+        } else if asked.min(sizes.experts) > gpu.experts && gpu.layers > 0 {
+            notes.push(format!(
+                "{asked} experts per layer in VRAM were asked for; the VRAM budget has room for {}.",
+                gpu.experts
+            ));
+        }
     }
     let left = ram_budget.saturating_sub(always_in_ram);
     let room = left.checked_div(layer_slot).unwrap_or(0) as usize;

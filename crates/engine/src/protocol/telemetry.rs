@@ -21,6 +21,8 @@ pub struct Telemetry {
     pub policy: CachePolicy,
     /// Bytes of slots given back for now, because other programs need memory.
     pub held_back: u64,
+    /// The same in VRAM.
+    pub vram_held_back: u64,
     /// Share of a layer's experts that the next router names one layer early;
     /// `None` until it was measured.
     pub look_ahead: Option<f64>,
