@@ -169,6 +169,10 @@ fn show(engine: &Engine, trace: &Trace) {
             .for_each(|h| print!("{:>7.1}%", 100.0 * h));
         println!();
     }
+    let kept = engine.experts().telemetry().profile_tokens;
+    if kept > 0 {
+        println!("\nkept for the next start of this model, from {kept} tokens so far");
+    }
 }
 
 fn as_json(engine: &Engine, trace: &Trace) -> serde_json::Value {

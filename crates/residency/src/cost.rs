@@ -82,14 +82,16 @@ impl StepTimes {
         *self = StepTimes::new(self.by_misses.len() - 1, self.read);
     }
 
-    /// Seconds of a token outside of its experts.
-    pub fn rest(&self) -> Option<f64> {
-        self.rest.get()
+    /// What has been learned so far; `None` before anything was timed.
+    pub fn token(&self) -> Option<TokenTimes> {
+        Some(TokenTimes {
+            layer: self.layer()?,
+            rest: self.rest.get()?,
+        })
     }
 
-    /// Seconds of one layer's experts, for every number of misses; `None` before
-    /// anything was timed.
-    pub fn layer(&self) -> Option<Vec<f64>> {
+    /// Seconds of one layer's experts for every number of misses.
+    fn layer(&self) -> Option<Vec<f64>> {
         let (start, slope) = self.line()?;
         let mut times: Vec<f64> = self
             .by_misses
@@ -106,14 +108,6 @@ impl StepTimes {
             times[misses] = times[misses].max(times[misses - 1]);
         }
         Some(times)
-    }
-
-    /// Seconds of a token whose layers miss as often as `misses` says, on average
-    /// over `tokens` tokens.
-    pub fn token(&self, misses: impl Iterator<Item = usize>, tokens: usize) -> Option<f64> {
-        let layer = self.layer()?;
-        let experts: f64 = misses.map(|m| layer[m.min(layer.len() - 1)]).sum();
-        Some(self.rest()? + experts / tokens.max(1) as f64)
     }
 
     /// Weighted least squares through the means: seconds without misses, and
@@ -137,6 +131,34 @@ impl StepTimes {
         };
         let slope = slope.max(0.0);
         Some(((y - slope * x).max(0.0), slope))
+    }
+}
+
+/// What a token takes, as of one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenTimes {
+    /// Seconds of one layer's experts by misses, never falling.
+    layer: Vec<f64>,
+    /// Seconds outside of the experts.
+    pub rest: f64,
+}
+
+impl TokenTimes {
+    /// Seconds of one layer's experts for a number of misses that may be an average:
+    /// it lies on the line between the two around it.
+    pub fn layer(&self, misses: f64) -> f64 {
+        let most = self.layer.len() - 1;
+        let misses = misses.clamp(0.0, most as f64);
+        let below = misses as usize;
+        let above = (below + 1).min(most);
+        let (a, b) = (self.layer[below], self.layer[above]);
+        a + (misses - below as f64) * (b - a)
+    }
+
+    /// Seconds of a token of `tokens` whose layers missed as often as `misses` says.
+    pub fn mean(&self, misses: impl Iterator<Item = f64>, tokens: usize) -> f64 {
+        let experts: f64 = misses.map(|misses| self.layer(misses)).sum();
+        self.rest + experts / tokens.max(1) as f64
     }
 }
 
@@ -164,16 +186,19 @@ mod tests {
     #[test]
     fn what_was_not_seen_lies_on_the_line() {
         let mut times = StepTimes::new(10, 1.0);
-        assert_eq!(times.layer(), None);
+        assert_eq!(times.token(), None);
         for _ in 0..100 {
             times.add_layer(1, 2.0);
             times.add_layer(3, 4.0);
             times.add_rest(5.0);
         }
-        let layer = times.layer().unwrap();
-        assert!((layer[0] - 1.0).abs() < 1e-9 && (layer[10] - 11.0).abs() < 1e-9);
-        let token = times.token([1, 3].into_iter(), 1).unwrap();
-        assert!((token - 11.0).abs() < 1e-9);
+        let token = times.token().unwrap();
+        for misses in [0.0, 1.0, 2.5, 10.0] {
+            assert!((token.layer(misses) - misses - 1.0).abs() < 1e-9);
+        }
+        assert_eq!(token.layer(99.0), token.layer(10.0));
+        let mean = token.mean([1.0, 3.0, 0.0, 0.0].into_iter(), 2);
+        assert!((mean - 9.0).abs() < 1e-9, "{mean}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ const SETTLE: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Expected {
     log: DepthLog,
+    experts: usize,
     per_token: usize,
 }
 
@@ -28,13 +29,14 @@ impl Expected {
         let outcome = hits(&trace, &[experts], Policy::Lru);
         Some(Expected {
             log: outcome.log(&trace, TOKENS),
+            experts,
             per_token,
         })
     }
 
     /// Share of the wanted experts that `slots` slots of a layer find.
     pub fn hit_rate(&self, slots: usize) -> f64 {
-        self.log.hit_rate(&[slots])
+        self.log.outlook(self.experts).hit_rate(&[slots])
     }
 
     /// Share of tokens of which `slots` slots miss 0, 1, ... wanted experts; as
@@ -42,8 +44,11 @@ impl Expected {
     pub fn misses(&self, slots: usize) -> Vec<f64> {
         let mut shares = vec![0.0; self.per_token + 1];
         let each = 1.0 / self.log.len() as f64;
-        for misses in self.log.misses(&[slots]) {
-            shares[misses] += each;
+        for misses in self.log.outlook(self.experts).misses(&[slots]) {
+            // Of an average, the numbers on both sides of it get their parts.
+            let (below, part) = (misses as usize, misses.fract());
+            shares[below] += each * (1.0 - part);
+            shares[(below + 1).min(self.per_token)] += each * part;
         }
         shares
     }

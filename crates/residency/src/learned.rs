@@ -64,12 +64,12 @@ impl Learned {
             }
         }
         let ranking = &self.rankings[self.active];
-        let depths: Vec<Depth> = wanted
-            .iter()
-            .map(|e| Depth::new(ranking.rank(*e), !ranking.known(*e)))
-            .collect();
-        self.histograms[self.active].add(depths.iter().map(|d| d.rank()));
-        depths
+        self.histograms[self.active].add(wanted.iter().map(|e| ranking.rank(*e)));
+        let depth = |e: &u32| match ranking.known(*e) {
+            true => Depth::new(ranking.rank(*e), false),
+            false => Depth::new(ranking.known_experts(), true),
+        };
+        wanted.iter().map(depth).collect()
     }
 
     pub fn record(&mut self, expert: u32, now: u64) {

@@ -26,9 +26,9 @@ mod trial;
 
 pub use allocate::{Allocation, allocate};
 pub use bottleneck::{Bottleneck, Shares};
-pub use cost::{Mean, StepTimes};
+pub use cost::{Mean, StepTimes, TokenTimes};
 pub use curve::{Curve, Point};
-pub use depth::{Depth, DepthHistogram, DepthLog};
+pub use depth::{Depth, DepthHistogram, DepthLog, Outlook};
 pub use elastic::{Elastic, Pressure};
 pub use expected::Expected;
 pub use layer::{Lookup, Resident};

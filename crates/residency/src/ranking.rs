@@ -140,6 +140,11 @@ impl Ranking {
         self.keys[expert as usize] > f64::NEG_INFINITY
     }
 
+    /// How many experts are [`known`](Self::known); they rank before all others.
+    pub fn known_experts(&self) -> usize {
+        self.keys.iter().filter(|k| **k > f64::NEG_INFINITY).count()
+    }
+
     /// All experts, best first.
     pub fn order(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.keys.len() as u32).collect();

@@ -15,7 +15,7 @@ use moestro_engine::{Engine, hardware};
 use moestro_residency::{Random, Trace};
 use serde_json::json;
 
-use super::Decode;
+use super::decode::Decode;
 
 pub struct Changes {
     count: usize,
@@ -37,7 +37,7 @@ pub struct Changes {
 /// change before each.
 pub fn run(
     engine: &mut Engine,
-    trace: &Arc<Trace>,
+    trace: Option<&Arc<Trace>>,
     settings: &MemorySettings,
     budgets: RangeInclusive<u64>,
     count: usize,
@@ -91,15 +91,12 @@ pub fn run(
 /// A mark of every token's logits, and its time with what comes `before` it.
 fn decode(
     engine: &mut Engine,
-    trace: &Arc<Trace>,
+    trace: Option<&Arc<Trace>>,
     count: usize,
     mut before: impl FnMut(&mut Engine) -> Result<()>,
 ) -> Result<(Vec<u64>, Vec<Duration>)> {
-    engine.experts_mut().replay(Some(trace.clone()))?;
-    let mut decode = Decode {
-        session: engine.session()?,
-        token: 1,
-    };
+    engine.experts_mut().replay(trace.cloned())?;
+    let mut decode = Decode::new(engine)?;
     let (mut marks, mut times) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let start = Instant::now();

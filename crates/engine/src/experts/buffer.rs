@@ -40,6 +40,25 @@ pub fn bytes(held: &Held) -> u64 {
     held.iter().map(|b| b.len as u64).sum()
 }
 
+/// Experts whose memory one thread gives back while others do the same.
+const FREED_BY_ONE: usize = 64;
+const FREEING_THREADS: usize = 4;
+
+/// Gives memory back to the system. Gigabytes of it take one thread longer than there
+/// is time between two tokens.
+pub fn free(mut held: Vec<Held>) {
+    let threads = (held.len() / FREED_BY_ONE).clamp(1, FREEING_THREADS);
+    let each = held.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        while held.len() > each {
+            let part = held.split_off(held.len() - each);
+            // Without another thread it is given back by this one.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || drop(part));
+        }
+        drop(held);
+    });
+}
+
 /// Buffers for experts on their way from disk, of the few sizes that there are.
 pub struct Transit {
     free: Vec<Held>,

@@ -1,9 +1,10 @@
 //! What other numbers of slots would do, from the routing of the latest tokens and
 //! the times that were measured.
 
-use moestro_residency::Shares;
+use moestro_residency::{Outlook, Shares, TokenTimes};
 
 use super::Experts;
+use super::layer::Layer;
 
 /// Decoded tokens from which on something is foretold.
 const LEAST: usize = 24;
@@ -11,9 +12,8 @@ const LEAST: usize = 24;
 /// A view of the experts that can answer "what if".
 pub struct Forecaster<'a> {
     experts: &'a Experts,
-    /// Seconds of a layer by misses.
-    layer: Vec<f64>,
-    rest: f64,
+    outlook: Outlook<'a>,
+    times: TokenTimes,
 }
 
 impl Experts {
@@ -29,15 +29,26 @@ impl Experts {
         self.expert_seconds
     }
 
+    /// What a token takes as of now; `None` before one was timed.
+    pub fn token_times(&self) -> Option<TokenTimes> {
+        self.times.token()
+    }
+
+    /// Steps of decoded tokens so far that missed 0, 1, ... experts.
+    pub fn steps_by_misses(&self) -> &[u64] {
+        &self.steps_by_misses
+    }
+
     /// `None` until enough tokens were decoded.
     pub fn forecaster(&self) -> Option<Forecaster<'_>> {
         if self.log.len() < LEAST {
             return None;
         }
+        let experts = self.layers.iter().map(Layer::experts).max()?;
         Some(Forecaster {
             experts: self,
-            layer: self.times.layer()?,
-            rest: self.times.rest()?,
+            outlook: self.log.outlook(experts),
+            times: self.times.token()?,
         })
     }
 }
@@ -52,25 +63,20 @@ impl Forecaster<'_> {
     /// the layers as they are now.
     pub fn at(&self, slots: usize) -> (f64, f64) {
         let of_layers = self.spread(slots);
-        let log = &self.experts.log;
-        let most = self.layer.len() - 1;
-        let experts: f64 = log
-            .misses(&of_layers)
-            .map(|misses| self.layer[misses.min(most)])
-            .sum();
-        let seconds = self.rest + experts / log.len() as f64;
-        (seconds, log.hit_rate(&of_layers))
+        let misses = self.outlook.misses(&of_layers);
+        let seconds = self.times.mean(misses, self.tokens());
+        (seconds, self.outlook.hit_rate(&of_layers))
     }
 
     /// What a token spends its time on with the slots of now.
     pub fn shares(&self) -> Shares {
         let (seconds, _) = self.at(self.experts.slots);
         let rows = self.experts.layers.len() as f64;
-        let computing = self.layer[0] * rows;
+        let (computing, rest) = (self.times.layer(0.0) * rows, self.times.rest);
         Shares {
-            reading: (seconds - self.rest - computing).max(0.0),
-            experts: computing.min(seconds - self.rest),
-            rest: self.rest,
+            reading: (seconds - rest - computing).max(0.0),
+            experts: computing.min(seconds - rest),
+            rest,
         }
     }
 

@@ -89,6 +89,7 @@ pub struct Experts {
     depths: Vec<Depth>,
     log: DepthLog,
     times: StepTimes,
+    steps_by_misses: Vec<u64>,
     /// Seconds of all steps.
     expert_seconds: f64,
     /// Bytes of experts computed.
@@ -158,6 +159,7 @@ impl Experts {
         Ok(Experts {
             log: DepthLog::new(layers.len().max(1), per_token.max(1), REMEMBERED),
             times: StepTimes::new(per_token, read),
+            steps_by_misses: vec![0; per_token + 1],
             transit: Transit::new(in_flight(per_token, experts)),
             reader,
             layers,
@@ -237,9 +239,9 @@ impl Experts {
     }
 
     fn apply(&mut self, to: &Allocation) {
-        for (layer, slots) in self.layers.iter_mut().zip(&to.slots) {
-            layer.resident_mut().resize(*slots);
-        }
+        let layers = self.layers.iter_mut().zip(&to.slots);
+        let gone = layers.flat_map(|(layer, slots)| layer.resident_mut().resize(*slots));
+        buffer::free(gone.collect());
     }
 
     /// Spreads the slots over the layers anew if that is worth it. Between tokens.

@@ -254,6 +254,7 @@ impl Experts {
             self.expert_seconds += seconds;
             if step.decode {
                 self.times.add_layer(step.misses, seconds);
+                self.steps_by_misses[step.misses] += 1;
             }
         }
     }
