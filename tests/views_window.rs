@@ -59,6 +59,13 @@ fn fits(app: &App, state: &str, found: &mut Vec<String>) {
                 wide.push(one.outerHTML.slice(0, 120));
             }
         }
+        for (const one of document.querySelectorAll('button > span, .menu span')) {
+            const inner = one.getBoundingClientRect();
+            const outer = one.parentElement.getBoundingClientRect();
+            if (inner.width > 1 && (inner.left < outer.left - 0.5 || inner.right > outer.right + 0.5)) {
+                wide.push(one.outerHTML.slice(0, 120));
+            }
+        }
         return wide;";
     let cut: Vec<String> = serde_json::from_value(app.window.run(script, json!([]))).unwrap();
     found.extend(cut.iter().map(|one| format!("{state}: cut: {one}")));

@@ -6,7 +6,7 @@ export const chats = {
   list: 'All chats',
   show: 'Show the list of chats',
   hide: 'Hide the list of chats',
-  search: 'Search all chats',
+  search: 'Search chats',
   clearSearch: 'Clear the search',
   found: (count: number) => (count === 1 ? '1 chat found' : `${format.number(count)} chats found`),
   nothingFound: 'Nothing found. Words are also found by their beginning.',
