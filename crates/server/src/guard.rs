@@ -8,14 +8,14 @@ use axum_core::body::Body;
 use axum_core::extract::Request;
 use axum_core::response::Response;
 use hyper::http::uri::Authority;
-use hyper::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use subtle::ConstantTimeEq;
 
 use crate::error::ApiError;
 use crate::settings::{Rules, digest};
 
-/// The one path that needs no key: is anybody there?
-const OPEN: &str = "/api/v1/health";
+/// The paths that need no key: is anybody there?
+const OPEN: [&str; 3] = ["/api/v1/health", "/health", "/"];
 
 /// The web page that a request comes from, if it does and is allowed.
 pub type Origin = Option<HeaderValue>;
@@ -28,7 +28,7 @@ pub fn check_place(rules: &Rules, request: &Request) -> Result<Origin, ApiError>
 
 /// Errors: a missing or wrong key.
 pub fn check_key(rules: &Rules, request: &Request) -> Result<(), ApiError> {
-    if request.uri().path() == OPEN || has_key(rules, request.headers()) {
+    if OPEN.contains(&request.uri().path()) || has_key(rules, request.headers()) {
         return Ok(());
     }
     Err(ApiError {
@@ -46,21 +46,30 @@ pub fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(asks)
 }
 
-pub fn preflight() -> Response {
+/// Lets a page that was let in send what it asks to: its origin was named, and the
+/// libraries for browsers send a dozen headers of their own.
+pub fn preflight(request: &Request) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    let allowed = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, x-api-key, anthropic-version, anthropic-beta",
-        ),
-        (header::ACCESS_CONTROL_MAX_AGE, "600"),
-    ];
-    for (name, value) in allowed {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(name, value);
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, HEAD, POST");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let asked = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let usual = HeaderValue::from_static("authorization, content-type, x-api-key");
+    let asked = asked.cloned().unwrap_or(usual);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    // Chrome asks so before a page of another network reaches this machine.
+    if request
+        .headers()
+        .contains_key("access-control-request-private-network")
+    {
+        let name = HeaderName::from_static("access-control-allow-private-network");
+        headers.insert(name, HeaderValue::from_static("true"));
     }
+    let seconds = HeaderValue::from_static("600");
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, seconds);
     response
 }
 
@@ -72,6 +81,8 @@ pub fn mark(response: &mut Response, origin: Origin) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, strict);
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let wait = HeaderValue::from_static("retry-after");
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, wait);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum_core::extract::Request;
 use axum_core::response::Response;
-use hyper::http::StatusCode;
+use hyper::http::{Method, StatusCode};
 
 use crate::body::read;
 use crate::error::ApiError;
@@ -20,6 +20,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/completions"),
     ("POST", "/v1/responses"),
     ("POST", "/v1/messages"),
+    ("POST", "/v1/messages/count_tokens"),
     ("POST", "/api/v1/chat/completions"),
     ("POST", "/api/v1/generate"),
     ("POST", "/api/v1/generate/batch"),
@@ -29,6 +30,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/model-info"),
     ("POST", "/api/v1/optimize"),
     ("GET", "/api/v1/health"),
+    ("GET", "/health"),
+    ("GET", "/"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
 ];
@@ -48,7 +51,7 @@ pub async fn answer(api: Arc<Api>, request: Request) -> Response {
         Err(refused) => response = refused.respond(is_anthropic),
         Ok(origin) => {
             response = if guard::is_preflight(&request) {
-                guard::preflight()
+                guard::preflight(&request)
             } else {
                 let answer = let_in(&api, &ticket, route, request).await;
                 answer.unwrap_or_else(|error| error.respond(is_anthropic))
@@ -82,7 +85,9 @@ async fn let_in(
             )
         });
     };
-    if request.method().as_str() != method {
+    // Of a HEAD the connection sends no more than the headers.
+    let head = method == "GET" && request.method() == Method::HEAD;
+    if request.method().as_str() != method && !head {
         return Err(ApiError::new(
             StatusCode::METHOD_NOT_ALLOWED,
             format!("this path takes {method}; see /openapi.json"),
@@ -100,6 +105,7 @@ async fn let_in(
         }
         "/v1/responses" => openai::responses::responses(api, ticket, read(request).await?).await,
         "/v1/messages" => anthropic::messages(api, ticket, read(request).await?).await,
+        "/v1/messages/count_tokens" => anthropic::count_tokens(api, read(request).await?).await,
         "/api/v1/generate" => own::generate::generate(api, ticket, read(request).await?).await,
         "/api/v1/generate/batch" => own::generate::batch(api, ticket, read(request).await?).await,
         "/api/v1/stream" => own::stream::stream(api.clone(), ticket, request),
@@ -107,7 +113,8 @@ async fn let_in(
         "/api/v1/memory" => own::memory::memory(api).await,
         "/api/v1/model-info" => own::memory::model_info(api),
         "/api/v1/optimize" => own::memory::optimize(api, read(request).await?).await,
-        "/api/v1/health" => Ok(own::memory::health(api)),
+        "/api/v1/health" | "/health" => Ok(own::memory::health(api)),
+        "/" => Ok(own::memory::greeting()),
         "/metrics" => Ok(own::memory::metrics(api).await),
         "/openapi.json" => Ok(openapi::document()),
         _ => unreachable!("every route is one of the above"),
@@ -124,7 +131,7 @@ mod tests {
         assert_eq!(find("/v1/models/a/b").unwrap().1, "/v1/models/{id}");
         for wrong in [
             "",
-            "/",
+            "//",
             "/v1",
             "/v1/models/",
             "/v1/models/../x/..",

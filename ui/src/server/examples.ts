@@ -26,6 +26,18 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)`,
     },
     {
+      name: 'Python, Anthropic',
+      code: `from anthropic import Anthropic
+
+client = Anthropic(base_url="${url}", api_key="${key}")
+answer = client.messages.create(
+    model="moestro",
+    max_tokens=1000,
+    messages=[{"role": "user", "content": "What is 2+2?"}],
+)
+print(answer.content[-1].text)`,
+    },
+    {
       name: 'JavaScript',
       code: `import OpenAI from "openai";
 
@@ -46,6 +58,7 @@ export const endpoints: readonly { method: string; path: string; what: string }[
   { method: 'POST', path: '/v1/responses', what: 'OpenAI responses' },
   { method: 'GET', path: '/v1/models', what: 'The loaded model' },
   { method: 'POST', path: '/v1/messages', what: 'Anthropic messages' },
+  { method: 'POST', path: '/v1/messages/count_tokens', what: 'Anthropic: tokens of a prompt' },
   { method: 'POST', path: '/api/v1/generate', what: 'Answers with figures, whole or line by line' },
   { method: 'POST', path: '/api/v1/generate/batch', what: 'Several prompts at once' },
   { method: 'GET', path: '/api/v1/stream', what: 'The same as a WebSocket' },

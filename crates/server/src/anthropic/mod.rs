@@ -1,4 +1,4 @@
-//! Anthropic's `POST /v1/messages`.
+//! Anthropic's `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 
 mod request;
 mod stream;
@@ -6,7 +6,7 @@ mod stream;
 use std::sync::Arc;
 
 use axum_core::response::Response;
-use moestro_engine::protocol::{FinishReason, GenerationStats};
+use moestro_engine::protocol::{Command, Event, FinishReason, GenerationStats};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
@@ -16,7 +16,7 @@ use crate::reply::{End, Replies, Whole};
 use crate::respond::json as respond;
 use crate::sse;
 use crate::tickets::Ticket;
-pub use request::MessagesRequest;
+pub use request::{Conversation, MessagesRequest};
 
 pub async fn messages(
     api: &Api,
@@ -32,6 +32,19 @@ pub async fn messages(
     }
     let whole = replies.whole().await?.pop().unwrap_or_default();
     Ok(respond(&message(&model, &whole)))
+}
+
+/// How long the prompt would be, in tokens. Agents ask before they send it.
+pub async fn count_tokens(api: &Api, request: Conversation) -> Result<Response, ApiError> {
+    api.present.loaded()?;
+    let prompts = vec![request.chat()?.prompt()];
+    match api.ask(|id| Command::Count { id, prompts }).await? {
+        Event::Counted { tokens, .. } => {
+            let all: usize = tokens.iter().sum();
+            Ok(respond(&json!({ "input_tokens": all })))
+        }
+        _ => Err(ApiError::gone()),
+    }
 }
 
 fn message(model: &str, whole: &Whole) -> Value {

@@ -6,15 +6,14 @@ use serde_json::{Map, Value, json};
 
 use crate::error::ApiError;
 use crate::limits::MESSAGES;
-use crate::openai::{Chat, Common, Stops, ToolChoice, Tools};
+use crate::openai::{Chat, Common, MostTokens, Stops, ToolChoice, Tools};
 use crate::reply::Reading;
 
 #[derive(Debug, Deserialize)]
 pub struct MessagesRequest {
     max_tokens: u64,
-    messages: Vec<InMessage>,
-    #[serde(default)]
-    system: Option<Blocks>,
+    #[serde(flatten)]
+    conversation: Conversation,
     #[serde(default)]
     stop_sequences: Option<Vec<String>>,
     #[serde(default)]
@@ -26,13 +25,21 @@ pub struct MessagesRequest {
     #[serde(default)]
     top_p: Option<f32>,
     #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+/// What is answered, and whose tokens can be counted.
+#[derive(Debug, Deserialize)]
+pub struct Conversation {
+    messages: Vec<InMessage>,
+    #[serde(default)]
+    system: Option<Blocks>,
+    #[serde(default)]
     tools: Option<Vec<Tool>>,
     #[serde(default)]
     tool_choice: Option<Choice>,
     #[serde(default)]
     thinking: Option<Thinking>,
-    #[serde(default)]
-    metadata: Option<Metadata>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,10 +74,14 @@ enum Block {
         #[serde(default)]
         content: Option<Blocks>,
     },
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Deserialize)]
 struct Tool {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
     name: String,
     #[serde(default)]
     description: Option<String>,
@@ -109,8 +120,9 @@ struct Metadata {
     user_id: Option<String>,
 }
 
-impl MessagesRequest {
-    pub fn resolve(self) -> Result<(GenerateRequest, Reading), ApiError> {
+impl Conversation {
+    /// Errors: what is no text, a role or a tool that there is not.
+    pub fn chat(self) -> Result<Chat, ApiError> {
         if self.messages.is_empty() || self.messages.len() > MESSAGES {
             return Err(ApiError::field(
                 "messages",
@@ -128,14 +140,21 @@ impl MessagesRequest {
             Some(choice) => choice.resolve(),
             None => (ToolChoice::Auto, false),
         };
-        let tools = self.tools.unwrap_or_default().into_iter().map(Tool::openai);
+        let tools = self.tools.unwrap_or_default().into_iter();
+        let tools = tools.filter(|tool| !tool.is_hosted()).map(Tool::openai);
         let thinks = self.thinking.map(|t| json!(t.kind != "disabled"));
         let thinking = thinks.map(|thinks| ("enable_thinking".to_string(), thinks));
-        let chat = Chat {
+        Ok(Chat {
             messages,
             tools: Tools::new(tools.collect(), &choice, !one)?,
             variables: Map::from_iter(thinking),
-        };
+        })
+    }
+}
+
+impl MessagesRequest {
+    pub fn resolve(self) -> Result<(GenerateRequest, Reading), ApiError> {
+        let chat = self.conversation.chat()?;
         let common = Common {
             sampling: SamplingOverrides {
                 temperature: self.temperature,
@@ -144,7 +163,7 @@ impl MessagesRequest {
                 ..SamplingOverrides::default()
             },
             stop: Stops::Many(self.stop_sequences.unwrap_or_default()),
-            max_tokens: Some(self.max_tokens),
+            max_tokens: MostTokens(Some(self.max_tokens)),
             user: self.metadata.and_then(|m| m.user_id),
             ..Common::default()
         };
@@ -176,6 +195,19 @@ impl Choice {
 }
 
 impl Tool {
+    /// Is this a tool that Anthropic's own servers run? Agents send these beside their
+    /// own; the model here is not told of them.
+    fn is_hosted(&self) -> bool {
+        let kind = self.kind.as_deref().unwrap_or_default();
+        let hosted = [
+            "web_search_",
+            "web_fetch_",
+            "code_execution_",
+            "tool_search_",
+        ];
+        hosted.iter().any(|start| kind.starts_with(start))
+    }
+
     fn openai(self) -> Value {
         json!({ "type": "function", "function": {
             "name": self.name,
@@ -193,11 +225,19 @@ impl Blocks {
         };
         let text = |block| match block {
             Block::Text { text } => Ok(text),
-            _ => Err(ApiError::field("messages", "only text can stand here")),
+            _ => Err(not_understood()),
         };
         let texts: Result<Vec<String>, _> = blocks.into_iter().map(text).collect();
         Ok(texts?.join("\n"))
     }
+}
+
+fn not_understood() -> ApiError {
+    ApiError::field(
+        "messages",
+        "a block of this kind is not understood; this server takes text, thinking, tool_use and \
+         tool_result, and no pictures or documents",
+    )
 }
 
 /// One message; results of tools become messages of their own.
@@ -221,6 +261,7 @@ fn convert(message: InMessage, messages: &mut Vec<Message>) -> Result<(), ApiErr
             Block::Text { text } => texts.push(text),
             Block::Thinking { thinking } => thoughts.push(thinking),
             Block::RedactedThinking {} => {}
+            Block::Other => return Err(not_understood()),
             Block::ToolUse { id, name, input } => calls.push(json!({
                 "id": id, "type": "function",
                 "function": { "name": name, "arguments": input } })),

@@ -6,16 +6,16 @@ use std::fmt::Write;
 use moestro_engine::protocol::Form;
 use serde_json::{Map, Value, json};
 
-/// Calls of these tools, as JSON, and nothing else.
+/// Calls of these tools, in whichever form the model writes them, and nothing else.
 pub fn only_calls(tools: &[&Value], several: bool) -> Form {
-    let repeat = if several { "(\"\\n\" call)*" } else { "" };
-    let schema = schema(tools, false);
+    let repeat = if several {
+        "(\"\n<tool_call>\" call)*"
+    } else {
+        ""
+    };
+    let rules = rules(tools);
     Form::Lark {
-        grammar: format!(
-            "start: call {repeat}\n\
-             call: \"<tool_call>\\n\" arguments \"\\n</tool_call>\"\n\
-             arguments: %json {schema}\n"
-        ),
+        grammar: format!("start: \"<tool_call>\" call {repeat}\n{rules}"),
     }
 }
 
@@ -36,9 +36,14 @@ pub fn free_with_calls(tools: &[Value], several: bool) -> Form {
 
 /// What follows the tag that opens a call, to the end of the one that closes it.
 fn call(tools: &[&Value]) -> String {
-    let schema = schema(tools, true);
+    format!("start: call\n{}", rules(tools))
+}
+
+/// The rule `call` and those it is made of.
+fn rules(tools: &[&Value]) -> String {
+    let schema = schema(tools);
     let mut rules = String::from(
-        "start: BLANKS? (as_json | as_tags) BLANKS? \"</tool_call>\"\n\
+        "call: BLANKS? (as_json | as_tags) BLANKS? \"</tool_call>\"\n\
          BLANKS: /[ \\n]{1,4}/\n\
          text[suffix=\"\\n</parameter>\\n\"]: /(?s:.*)/\n\
          any: \"<parameter=\" /[^>\\n]{1,64}/ \">\\n\" text\n",
@@ -47,34 +52,57 @@ fn call(tools: &[&Value]) -> String {
     let names: Vec<String> = (0..tools.len()).map(|i| format!("tool_{i}")).collect();
     let _ = writeln!(rules, "as_tags: {}", names.join(" | "));
     for (i, tool) in tools.iter().enumerate() {
-        tags(i, &tool["function"], &mut rules);
+        tags(i, &tool["function"], MOST_ORDERS / tools.len(), &mut rules);
     }
     rules
 }
 
-/// The rules of one tool's call as tags, whose parameters come in the schema's order.
-fn tags(i: usize, function: &Value, rules: &mut String) {
+/// Sets of parameters that a grammar tells apart, of all tools together.
+const MOST_ORDERS: usize = 1024;
+
+/// The rules of one tool's call as tags. Its parameters come in any order, each once,
+/// if there are at most `orders` sets of them, else in the schema's.
+fn tags(i: usize, function: &Value, orders: usize, rules: &mut String) {
     let name = function["name"].as_str().unwrap_or_default();
     let open = quoted(&format!("<function={name}>\n"));
     let schema = &function["parameters"];
+    let Value::Object(properties) = &schema["properties"] else {
+        let _ = writeln!(rules, "tool_{i}: {open} any* \"</function>\"");
+        return;
+    };
     let required = schema["required"].as_array();
     let is_required = |key: &str| required.is_some_and(|r| r.iter().any(|k| k == key));
-    let mut parameters = String::new();
-    let mut own = String::new();
-    match &schema["properties"] {
-        Value::Object(properties) => {
-            for (k, (key, property)) in properties.iter().enumerate() {
-                let many = if is_required(key) { "" } else { "?" };
-                let _ = write!(parameters, " t{i}_{k}{many}");
-                let before = quoted(&format!("<parameter={key}>\n"));
-                let value = value(property, schema);
-                let _ = writeln!(own, "t{i}_{k}: {before} {value}");
-            }
-        }
-        _ => parameters.push_str(" any*"),
+    for (k, (key, property)) in properties.iter().enumerate() {
+        let before = quoted(&format!("<parameter={key}>\n"));
+        let value = value(property, schema);
+        let _ = writeln!(rules, "t{i}_{k}: {before} {value}");
     }
-    let _ = writeln!(rules, "tool_{i}: {open}{parameters} \"</function>\"");
-    rules.push_str(&own);
+    let n = properties.len();
+    if n >= usize::BITS as usize || 1usize << n > orders {
+        let many = |key: &str| if is_required(key) { "" } else { "?" };
+        let keys = properties.keys().enumerate();
+        let all: String = keys
+            .map(|(k, key)| format!(" t{i}_{k}{}", many(key)))
+            .collect();
+        let _ = writeln!(rules, "tool_{i}: {open}{all} \"</function>\"");
+        return;
+    }
+    let keys = properties.keys().enumerate();
+    let needed: usize = keys
+        .filter(|(_, key)| is_required(key))
+        .map(|(k, _)| 1 << k)
+        .sum();
+    let _ = writeln!(rules, "tool_{i}: {open} after{i}_0");
+    for given in 0..1usize << n {
+        let left = (0..n).filter(|k| given >> k & 1 == 0);
+        let mut next: Vec<String> = left
+            .map(|k| format!("t{i}_{k} after{i}_{}", given | 1 << k))
+            .collect();
+        if given & needed == needed {
+            next.push("\"</function>\"".into());
+        }
+        let _ = writeln!(rules, "after{i}_{given}: {}", next.join(" | "));
+    }
 }
 
 /// A parameter's value and the tag that closes it. Text stands there as it is, all
@@ -96,7 +124,7 @@ fn value(property: &Value, schema: &Value) -> String {
         return "text".into();
     }
     let mut property = property.clone();
-    property["x-guidance"] = blanks(true);
+    property["x-guidance"] = blanks();
     for shared in ["$defs", "definitions"] {
         if !schema[shared].is_null() {
             property[shared] = schema[shared].clone();
@@ -117,19 +145,19 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Blanks as models write them. A lenient schema ignores what no grammar can keep.
-fn blanks(lenient: bool) -> Value {
+/// Blanks as models write them. What of a schema no grammar can keep is ignored.
+fn blanks() -> Value {
     json!({
         "whitespace_flexible": false,
         "item_separator": ", ",
         "key_separator": ": ",
         "coerce_one_of": true,
-        "lenient": lenient,
+        "lenient": true,
     })
 }
 
 /// `{"name": ..., "arguments": {...}}` of any of these tools.
-fn schema(tools: &[&Value], lenient: bool) -> Value {
+fn schema(tools: &[&Value]) -> Value {
     // References count from the root of the whole schema.
     let mut shared = [("$defs", Map::new()), ("definitions", Map::new())];
     let mut call = |tool: &&Value| {
@@ -157,7 +185,7 @@ fn schema(tools: &[&Value], lenient: bool) -> Value {
         [one] => call(one),
         many => json!({ "anyOf": many.iter().map(call).collect::<Vec<_>>() }),
     };
-    schema["x-guidance"] = blanks(lenient);
+    schema["x-guidance"] = blanks();
     for (name, all) in shared {
         if !all.is_empty() {
             schema[name] = Value::Object(all);
@@ -249,6 +277,7 @@ mod tests {
                     ("when", "now"),
                 ],
             ),
+            tags("look up", &[("unit", "F"), ("days", "3"), words]),
             tags("stop", &[]),
             tags("stop", &[("anything", "at all"), ("and", "more")]),
         ] {
@@ -261,9 +290,46 @@ mod tests {
             tags("look up", &[words, ("most", "all"), ("days", "3")]),
             tags("look up", &[words, ("days", "3"), ("unit", "K")]),
             tags("look up", &[words, ("days", "3"), ("other", "x")]),
+            tags("look up", &[words, ("days", "3"), ("days", "4")]),
         ] {
             assert_eq!(whole(&wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn many_parameters_come_in_the_schemas_order() {
+        let properties: Map<String, Value> = (0..12)
+            .map(|i| (format!("p{i:02}"), json!({ "type": "integer" })))
+            .collect();
+        let tool = json!({ "function": { "name": "many", "parameters": {
+            "type": "object", "properties": properties, "required": ["p03"] } } });
+        let grammar = call(&[&tool]);
+        let tags = |keys: &[u32]| {
+            let one = |k: &u32| format!("<parameter=p{k:02}>\n1\n</parameter>\n");
+            let all: String = keys.iter().map(one).collect();
+            format!("\n<function=many>\n{all}</function>\n</tool_call>")
+        };
+        assert_eq!(judge(&grammar, &tags(&[0, 3, 11])), Some(true));
+        assert_eq!(judge(&grammar, &tags(&[3, 0])), None);
+        assert_eq!(judge(&grammar, &tags(&[0, 11])), None);
+    }
+
+    #[test]
+    fn an_answer_that_must_call_does_nothing_else() {
+        let tools = tools();
+        let all: Vec<&Value> = tools.iter().collect();
+        let Form::Lark { grammar } = only_calls(&all, true) else {
+            panic!("another form");
+        };
+        let json = "<tool_call>\n{\"name\": \"stop\", \"arguments\": {}}\n</tool_call>";
+        let tags = "<tool_call>\n<function=stop>\n</function>\n</tool_call>";
+        assert_eq!(judge(&grammar, &format!("{json}\n{tags}")), Some(false));
+        assert_eq!(judge(&grammar, "I would"), None);
+        let Form::Lark { grammar } = only_calls(&all, false) else {
+            panic!("another form");
+        };
+        assert_eq!(judge(&grammar, tags), Some(true));
+        assert_eq!(judge(&grammar, &format!("{json}\n{tags}")), None);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct ChatRequest {
     pub top_logprobs: Option<u32>,
     #[serde(default)]
     pub chat_template_kwargs: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub reasoning_effort: Option<String>,
 }
 
 /// Most alternatives for each token, as in OpenAI's API.
@@ -61,7 +63,7 @@ fn requests(
     request: ChatRequest,
     choices: usize,
 ) -> Result<(Vec<GenerateRequest>, Reading), ApiError> {
-    let tools = request.tools.check(|tool| tool)?;
+    let tools = request.tools.check(|tool| tool, |_| false)?;
     let form = match request.response_format {
         Some(format) => format.form()?,
         None => None,
@@ -82,10 +84,11 @@ fn requests(
             format!("top_logprobs must be from 0 to {MOST_LOGPROBS}"),
         ));
     }
+    let effort = request.reasoning_effort.as_deref();
     let chat = Chat {
         messages: messages(request.messages)?,
         tools,
-        variables: template_variables(request.chat_template_kwargs)?,
+        variables: template_variables(request.chat_template_kwargs, effort)?,
     };
     let prompt = chat.prompt();
     let make = |i| {

@@ -57,7 +57,7 @@ pub async fn completions(
         ));
     }
     let max = &mut request.common.max_tokens;
-    max.get_or_insert(USUAL_TOKENS);
+    max.0.get_or_insert(USUAL_TOKENS);
     let prompts = request.prompt.list()?;
     let wanted = request.echo.unwrap_or(false);
     let told = wanted && request.logprobs.is_some();

@@ -14,7 +14,7 @@ mod tools;
 
 pub use chat::Chat;
 pub use chat_form::{InMessage, messages};
-pub use request::{Common, Stops};
+pub use request::{Common, MostTokens, Stops};
 pub use tools::{ToolChoice, Tools};
 
 use moestro_engine::protocol::{FinishReason, GenerationStats};

@@ -21,8 +21,8 @@ pub struct Common {
     pub n: Option<u32>,
     pub stop: Stops,
     pub logit_bias: Option<BTreeMap<String, f32>>,
-    pub max_tokens: Option<u64>,
-    pub max_completion_tokens: Option<u64>,
+    pub max_tokens: MostTokens,
+    pub max_completion_tokens: MostTokens,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
     pub user: Option<String>,
@@ -32,6 +32,24 @@ pub struct Common {
 #[serde(default)]
 pub struct StreamOptions {
     pub include_usage: Option<bool>,
+}
+
+/// How long an answer may be. Some clients write "as long as it gets" as -1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MostTokens(pub Option<u64>);
+
+impl<'de> Deserialize<'de> for MostTokens {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match (value.as_u64(), value.as_i64()) {
+            (Some(n), _) => Ok(MostTokens(Some(n))),
+            (None, Some(-1)) => Ok(MostTokens(Some(u64::MAX))),
+            _ if value.is_null() => Ok(MostTokens(None)),
+            _ => Err(serde::de::Error::custom(
+                "the most tokens must be a whole number, or -1 for as many as it takes",
+            )),
+        }
+    }
 }
 
 /// One text, several or none.
@@ -84,7 +102,7 @@ impl Common {
                 format!("at most {STOPS} stop texts of {STOP_BYTES} bytes are accepted"),
             ));
         }
-        let max = self.max_completion_tokens.or(self.max_tokens);
+        let max = self.max_completion_tokens.0.or(self.max_tokens.0);
         let seed = self.seed.map(|s| (s as u64).wrapping_add(choice as u64));
         Ok(GenerateRequest {
             prompt,
@@ -115,11 +133,13 @@ impl Common {
     }
 }
 
-/// Variables for the chat template, of bounded number and size.
+/// Variables for the chat template, of bounded number and size. `effort` says whether to
+/// think, unless they do.
 pub fn template_variables(
     given: Option<Map<String, Value>>,
+    effort: Option<&str>,
 ) -> Result<Map<String, Value>, ApiError> {
-    let variables = given.unwrap_or_default();
+    let mut variables = given.unwrap_or_default();
     let bytes = |v: &Map<String, Value>| Value::Object(v.clone()).to_string().len();
     if variables.len() > VARIABLES || bytes(&variables) > VARIABLE_BYTES {
         return Err(ApiError::field(
@@ -129,5 +149,44 @@ pub fn template_variables(
             ),
         ));
     }
+    if let Some(effort) = effort {
+        let thinks = !matches!(effort, "none" | "minimal");
+        variables
+            .entry("enable_thinking")
+            .or_insert(Value::Bool(thinks));
+    }
     Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_end_of_an_answer_is_written_in_several_ways() {
+        let read = |v: Value| serde_json::from_value::<MostTokens>(v).map(|most| most.0);
+        assert_eq!(read(json!(7)).unwrap(), Some(7));
+        assert_eq!(read(json!(-1)).unwrap(), Some(u64::MAX));
+        assert_eq!(read(json!(null)).unwrap(), None);
+        for wrong in [json!(-2), json!(1.5), json!("7"), json!([7])] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn effort_says_whether_to_think_unless_the_template_is_told() {
+        let thinks = |effort: Option<&str>, given: Value| {
+            let given = given.as_object().cloned();
+            template_variables(given, effort)
+                .unwrap()
+                .remove("enable_thinking")
+        };
+        assert_eq!(thinks(None, json!(null)), None);
+        assert_eq!(thinks(Some("none"), json!(null)), Some(json!(false)));
+        assert_eq!(thinks(Some("high"), json!({})), Some(json!(true)));
+        let told = json!({ "enable_thinking": false });
+        assert_eq!(thinks(Some("high"), told), Some(json!(false)));
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::chat::Chat;
 use super::chat_form::{Content, InMessage, messages};
-use super::request::Common;
+use super::request::{Common, MostTokens, template_variables};
 use super::responses_stream::ResponseWriter;
 use super::tools::ToolFields;
 use super::unique;
@@ -28,11 +28,13 @@ pub struct ResponsesRequest {
     #[serde(default)]
     pub instructions: Option<String>,
     #[serde(default)]
-    pub max_output_tokens: Option<u64>,
+    pub max_output_tokens: MostTokens,
     #[serde(flatten)]
     pub tools: ToolFields,
     #[serde(default)]
     pub text: Option<TextOptions>,
+    #[serde(default)]
+    pub reasoning: Option<Reasoning>,
     #[serde(default)]
     pub previous_response_id: Option<String>,
     #[serde(default)]
@@ -62,6 +64,12 @@ pub struct Item {
     call_id: Option<String>,
     #[serde(default)]
     output: Content,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Reasoning {
+    effort: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,10 +121,11 @@ impl ResponsesRequest {
                 joined(read?.into_iter().flatten())
             }
         };
+        let effort = self.reasoning.and_then(|r| r.effort);
         let chat = Chat {
             messages: messages(instructions.into_iter().chain(items).collect())?,
-            tools: self.tools.check(nested)?,
-            variables: Map::new(),
+            tools: self.tools.check(nested, hosted)?,
+            variables: template_variables(None, effort.as_deref())?,
         };
         let mut common = self.common;
         common.max_completion_tokens = self.max_output_tokens;
@@ -139,6 +148,23 @@ fn plain(role: &str, text: String) -> InMessage {
         reasoning_content: None,
         tool_calls: None,
     }
+}
+
+/// Is this a tool that OpenAI's own servers run? Agents send these beside their own; the
+/// model here is not told of them.
+fn hosted(tool: &Value) -> bool {
+    const KINDS: [&str; 7] = [
+        "web_search",
+        "web_search_preview",
+        "file_search",
+        "code_interpreter",
+        "image_generation",
+        "computer_use_preview",
+        "mcp",
+    ];
+    tool["type"]
+        .as_str()
+        .is_some_and(|kind| KINDS.contains(&kind))
 }
 
 /// Here a tool's fields lie beside its type, in chats below `function`.
@@ -230,10 +256,13 @@ impl Head {
             created: now(),
             model,
             instructions: request.instructions.clone(),
-            max_output_tokens: request.max_output_tokens,
+            max_output_tokens: request.max_output_tokens.0.filter(|n| *n < u64::MAX),
             temperature: request.common.sampling.temperature,
             top_p: request.common.sampling.top_p,
-            tools: request.tools.given().to_vec(),
+            tools: {
+                let given = request.tools.given().iter();
+                given.filter(|tool| !hosted(tool)).cloned().collect()
+            },
             metadata: request.metadata.clone().unwrap_or_default(),
         }
     }

@@ -53,9 +53,15 @@ impl ToolFields {
         self.tools.as_deref().unwrap_or_default()
     }
 
-    /// `read` puts a definition into the form of chats.
-    pub fn check(self, read: impl Fn(Value) -> Value) -> Result<Tools, ApiError> {
-        let tools = self.tools.unwrap_or_default().into_iter().map(read);
+    /// `read` puts a definition into the form of chats; those that are `left_out` are
+    /// never called.
+    pub fn check(
+        self,
+        read: impl Fn(Value) -> Value,
+        left_out: impl Fn(&Value) -> bool,
+    ) -> Result<Tools, ApiError> {
+        let tools = self.tools.unwrap_or_default().into_iter();
+        let tools = tools.filter(|tool| !left_out(tool)).map(read);
         let choice = self.tool_choice.unwrap_or_default();
         let parallel = self.parallel_tool_calls.unwrap_or(true);
         Tools::new(tools.collect(), &choice, parallel)

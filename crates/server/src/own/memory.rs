@@ -20,6 +20,18 @@ pub fn health(api: &Api) -> Response {
     }))
 }
 
+/// What somebody sees who opens the server's address, and what programs look for first.
+/// Needs no key and tells nothing of the model.
+pub fn greeting() -> Response {
+    respond(&json!({
+        "name": "Moestro",
+        "version": env!("CARGO_PKG_VERSION"),
+        "openai": "/v1",
+        "anthropic": "/",
+        "description": "/openapi.json",
+    }))
+}
+
 pub fn model_info(api: &Api) -> Result<Response, ApiError> {
     let loaded = api.present.loaded()?;
     let mut info = json!(loaded.model);

@@ -47,6 +47,36 @@ turn = hello + [
 after = client.messages.create(model="any", max_tokens=8, messages=turn, system="Be short.")
 check("the turn after", after.content[0].type == "text")
 
+# As agents send it: marked for a cache, with thinking, with tools that Anthropic runs.
+agent = dict(
+    model="any",
+    system=[{"type": "text", "text": "Be short.", "cache_control": {"type": "ephemeral"}}],
+    messages=[
+        {"role": "user", "content": [
+            {"type": "text", "text": "What is 2+2?", "cache_control": {"type": "ephemeral"}}]},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Add.", "signature": ""}, use.model_dump()]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": use.id, "is_error": False,
+             "content": [{"type": "text", "text": "4"}]},
+            {"type": "text", "text": "So?"}]},
+    ],
+    tools=tools + [{"type": "web_search_20250305", "name": "web_search"}],
+)
+counted = client.messages.count_tokens(**agent)
+usage = client.messages.create(max_tokens=8, **agent).usage
+check("the count", counted.input_tokens == usage.input_tokens + usage.cache_read_input_tokens)
+models = client.models.list()
+check("the models", len(models.data) == 1 and models.data[0].type == "model")
+check("one model", client.models.retrieve(models.data[0].id).created_at.year >= 2024)
+
+try:
+    picture = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    client.messages.create(model="any", max_tokens=8, messages=[
+        {"role": "user", "content": [{"type": "image", "source": picture}]}])
+    sys.exit("wrong: a picture was accepted")
+except anthropic.BadRequestError as error:
+    check("the picture's error", "pictures" in error.body["error"]["message"])
 try:
     client.messages.create(model="any", max_tokens=8, messages=[])
     sys.exit("wrong: no message was accepted")

@@ -86,6 +86,33 @@ with client.responses.stream(model=model, input="What is 2+2?", temperature=0,
     response = stream.get_final_response()
 check("the streamed response", response.output_text == text)
 
+# As agents and editors send it.
+parts = [{"type": "text", "text": "Be short.", "cache_control": {"type": "ephemeral"}}]
+agent = client.chat.completions.create(
+    model=model, max_tokens=-1, temperature=0, reasoning_effort="none", store=False, top_p=1,
+    metadata={"from": "a test"}, tools=tools, tool_choice="none", stop=None, n=None,
+    service_tier="auto", prompt_cache_key="a", safety_identifier="b",
+    messages=[{"role": "developer", "content": parts},
+              {"role": "user", "content": [{"type": "text", "text": "What is 2+2?"}], "name": "me"}],
+)
+check("an agent's answer", agent.choices[0].finish_reason == "stop")
+response = client.responses.create(
+    model=model, instructions="Be short.", max_output_tokens=30, temperature=0, store=False,
+    reasoning={"effort": "low", "summary": "auto"}, include=["reasoning.encrypted_content"],
+    parallel_tool_calls=False,
+    tools=[{"type": "web_search"}, {"type": "function", **tools[0]["function"]}],
+    input=[
+        {"type": "message", "role": "user",
+         "content": [{"type": "input_text", "text": "What is 2+2?"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "function_call", "call_id": "c", "name": "add",
+         "arguments": "{\"a\": 2, \"b\": 2}"},
+        {"type": "function_call_output", "call_id": "c", "output": "4"},
+    ],
+)
+check("an agent's response", response.status in ("completed", "incomplete"))
+check("its tools", [tool.type for tool in response.tools] == ["function"])
+
 # Errors.
 try:
     client.chat.completions.create(model=model, messages=hello, temperature=99)

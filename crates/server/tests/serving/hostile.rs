@@ -212,6 +212,13 @@ fn a_key_is_asked_for_where_there_is_one() {
         "open to all"
     );
     assert_eq!(get_from(port, "/metrics", "").status, 401);
+    // What programs look for before they ask; it says no more than that it is there.
+    for path in ["/", "/health"] {
+        assert_eq!(get_from(port, path, "").status, 200, "{path}");
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let reply = raw(port, head.as_bytes());
+        assert_eq!((reply.status, reply.text().as_str()), (200, ""), "{path}");
+    }
 
     // The named page may ask, by the rules of browsers.
     let preflight = format!(
@@ -220,6 +227,21 @@ fn a_key_is_asked_for_where_there_is_one() {
     );
     let reply = raw(port, preflight.as_bytes());
     assert_eq!(reply.status, 204);
+    // What OpenAI's library for browsers sends beside the usual headers.
+    let asking = preflight.replace(
+        "Connection",
+        "Access-Control-Request-Headers: authorization,x-stainless-os\r\n\
+         Access-Control-Request-Private-Network: true\r\nConnection",
+    );
+    let reply_to_all = raw(port, asking.as_bytes());
+    let header = |name: &str| reply_to_all.header(name);
+    let allowed = header("access-control-allow-headers");
+    assert_eq!(allowed, Some("authorization,x-stainless-os"));
+    let private = header("access-control-allow-private-network");
+    assert_eq!(private, Some("true"));
+    let stranger = raw(port, asking.replace("chat.example", "x.example").as_bytes());
+    assert_eq!(stranger.status, 403);
+    assert_eq!(stranger.header("access-control-allow-headers"), None);
     let allowed = reply.header("access-control-allow-origin");
     assert_eq!(allowed, Some("https://chat.example"));
     let page = format!("Origin: https://chat.example\r\nAuthorization: Bearer {key}\r\n");

@@ -44,6 +44,10 @@ fn whole_bodies() -> Vec<(&'static str, String)> {
             .to_string(),
         ),
         (
+            "/v1/messages/count_tokens",
+            json!({ "system": "short", "messages": hello }).to_string(),
+        ),
+        (
             "/v1/responses",
             json!({ "input": hello, "max_output_tokens": 1 }).to_string(),
         ),
