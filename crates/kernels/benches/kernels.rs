@@ -39,7 +39,7 @@ fn main() {
             println!("\n{threads} threads, {isa}");
             bandwidth(&c, &data);
             for shape in [[512, 2048], [2048, 512]] {
-                for t in [1, 10, 64] {
+                for t in [1, 8, 10, 64] {
                     // Beside the format that most models are in.
                     let mut usual = None;
                     for format in [Format::Q4K].iter().chain(Format::all()) {

@@ -21,7 +21,7 @@ use crate::tile::{ROWS, dot_rows};
 use std::ops::Range;
 
 /// Columns that are dequantized at a time, a multiple of every block length.
-const PIECE: usize = 1024;
+const PIECE: usize = 256;
 
 /// Takes results: `(t, row, results)` are those of input row `t` with the weight
 /// rows from `row` on. Not a type parameter, so that the kernels are compiled once.

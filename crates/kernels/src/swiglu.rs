@@ -6,11 +6,12 @@ use crate::formats::is_integer;
 use crate::input::Input;
 use crate::isa::{Level, vectorized};
 use crate::math::{silu, zip_into};
-use crate::matmul::{row_count, rows_per_task, split};
+use crate::matmul::{pieces, row_count, rows_per_task};
 use crate::matrix::Matrix;
 use crate::multiply::multiply;
 use crate::shared::SharedMut;
 use crate::simd::Simd;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// One expert and the tokens routed to it.
@@ -48,17 +49,25 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
         .map(|(task, shape)| Inner::new(task.down, shape))
         .collect();
 
-    let mut length = rows_per_task(c, shapes.iter().map(|s| (s.intermediate, 2 * hidden, s.n)));
-    if t > 1 {
-        // Every task gathers its tokens, which has to be worth it.
-        length = length.max(WORTH_GATHERING);
-    }
-    let work = split(shapes.iter().map(|s| s.intermediate), length);
+    let length = rows_per_task(c, shapes.iter().map(|s| (s.intermediate, 2 * hidden, s.n)));
+    let work = longest_first(&shapes, |shape| {
+        // A task that gathers its tokens has to be worth it.
+        let length = match shape.n < t {
+            true => length.max(WORTH_GATHERING),
+            false => length,
+        };
+        (shape.intermediate, length)
+    });
     let targets: Vec<_> = inner.iter_mut().map(Inner::share).collect();
     let weights: Vec<_> = tasks.iter().map(|t| (t.gate, t.up, t.tokens)).collect();
     let ordered: Vec<[Option<Input>; 2]> = tasks
         .iter()
-        .map(|t| [&t.gate, &t.up].map(|w| input.select(t.tokens).in_order_of(c, w)))
+        .map(|t| {
+            [&t.gate, &t.up].map(|w| {
+                w.order()?;
+                input.select(t.tokens).in_order_of(c, w)
+            })
+        })
         .collect();
     c.parallel(work.len(), &|task| {
         let (i, range) = &work[task];
@@ -88,7 +97,7 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
         .map(|((inner, shape), task)| inner.input(c, shape, &task.down))
         .collect();
     let length = rows_per_task(c, shapes.iter().map(|s| (hidden, s.intermediate, s.n)));
-    let work = split(shapes.iter().map(|_| hidden), length);
+    let work = longest_first(&shapes, |_| (hidden, length));
     let downs: Vec<_> = tasks
         .iter_mut()
         .map(|t| (t.down, SharedMut::new(t.out)))
@@ -108,6 +117,21 @@ pub fn swiglu(c: &Compute, x: &[f32], tasks: &mut [ExpertTask]) {
             },
         );
     });
+}
+
+/// All weight rows of all experts, in ranges of lengths: `rows` gives both. Those with
+/// the most tokens come first, so that no thread is left with one of them at the end.
+fn longest_first(
+    shapes: &[Shape],
+    rows: impl Fn(&Shape) -> (usize, usize),
+) -> Vec<(usize, Range<usize>)> {
+    let ranges = |(i, shape): (usize, &Shape)| {
+        let (rows, length) = rows(shape);
+        pieces(rows, length).map(move |range| (i, range))
+    };
+    let mut work: Vec<_> = shapes.iter().enumerate().flat_map(ranges).collect();
+    work.sort_by_key(|(i, _)| Reverse(shapes[*i].n));
+    work
 }
 
 /// Weight rows for which a task may gather its tokens first: usually all.

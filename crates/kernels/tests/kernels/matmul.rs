@@ -198,12 +198,14 @@ fn ragged_widths_work_in_formats_without_blocks() {
 #[test]
 fn results_do_not_depend_on_grouping() {
     let mut random = Random::new(3);
-    let (rows, cols, t) = (39, 1536, 133);
+    let (rows, cols, t) = (39, 1536, 141);
     for format in [
         Format::Q4K,
         Format::BF16,
         Format::Q8_0,
         Format::Q2K,
+        Format::Q3K,
+        Format::Q6K,
         Format::NF4,
         Format::FP8,
         Format::INT8_32,
