@@ -339,13 +339,13 @@ impl Engine {
             gpu: self.gpu.as_ref(),
         };
         let (model, experts) = (&self.model, &mut self.experts);
-        let (start, before) = (Instant::now(), experts.step_seconds());
+        let start = Instant::now();
         let logits = session.advance(tokens, |state| {
             model.forward(cx, &mut [Part { tokens, state }], experts, wanted)
         })?;
         if tokens.len() == 1 {
             let seconds = start.elapsed().as_secs_f64();
-            experts.note_token(seconds, experts.step_seconds() - before);
+            experts.note_token(seconds);
             self.pace.token(seconds);
             experts.reallocate();
         }

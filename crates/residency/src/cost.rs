@@ -39,11 +39,13 @@ const STEPS: f64 = 400.0;
 const TOKENS: f64 = 48.0;
 /// A time this many times the mean is a disturbance from outside.
 const OUTLIER: f64 = 8.0;
+/// Variance of the misses of a token, in their mean, up to which they belong together.
+const USUAL_SPREAD: f64 = 4.0;
 /// Observations after which a mean is worth as much as the line through all.
 const TRUST: f64 = 16.0;
 
 /// Seconds of a layer's experts by the number of them that had to be read, and of
-/// everything else in a token.
+/// everything else in a token, by all that had to be read in it.
 ///
 /// The whole curve is measured rather than computed from bandwidths, because
 /// reads overlap with each other and with computing, and the time is not
@@ -53,6 +55,17 @@ const TRUST: f64 = 16.0;
 pub struct StepTimes {
     by_misses: Vec<Mean>,
     rest: Mean,
+    /// Misses of the tokens that `rest` stands for.
+    misses: Mean,
+    /// Means of what the product of both differences between two tokens in a row was, and
+    /// of the square of that of the misses: what one miss adds to the rest. Neighbours
+    /// share the moods of the machine.
+    together: Mean,
+    apart: Mean,
+    /// Misses and rest of the token before.
+    last: Option<(f64, f64)>,
+    /// Misses of the token under way, and what its layers usually take.
+    under_way: (f64, f64),
     /// Seconds to read one expert, while no two counts of misses were seen.
     read: f64,
 }
@@ -63,23 +76,54 @@ impl StepTimes {
         StepTimes {
             by_misses: vec![Mean::new(STEPS); per_token + 1],
             rest: Mean::new(TOKENS),
+            misses: Mean::new(TOKENS),
+            together: Mean::new(STEPS),
+            apart: Mean::new(STEPS),
+            last: None,
+            under_way: (0.0, 0.0),
             read,
         }
     }
 
-    /// Notes the seconds of one layer's experts in a decoded token.
+    /// A token is about to be decoded.
+    pub fn begin_token(&mut self) {
+        self.under_way = (0.0, 0.0);
+    }
+
+    /// Notes the seconds of one layer's experts in it.
     pub fn add_layer(&mut self, misses: usize, seconds: f64) {
         add(&mut self.by_misses[misses], seconds);
+        self.under_way.0 += misses as f64;
+        self.under_way.1 += self.by_misses[misses].get().unwrap_or(seconds);
     }
 
-    /// Notes the seconds of a decoded token outside of its experts.
-    pub fn add_rest(&mut self, seconds: f64) {
-        add(&mut self.rest, seconds);
+    /// Notes the seconds of the whole token.
+    pub fn end_token(&mut self, seconds: f64) {
+        let (misses, layers) = std::mem::take(&mut self.under_way);
+        let rest = (seconds - layers).max(0.0);
+        add(&mut self.rest, rest);
+        self.misses.add(misses);
+        let Some((misses_before, rest_before)) = self.last.replace((misses, rest)) else {
+            return;
+        };
+        let usual = self.misses.get().unwrap_or(misses) + 1.0;
+        let apart = misses - misses_before;
+        // Wider apart are two sizes, and the machine's mood may have changed with them.
+        if apart.powi(2) <= USUAL_SPREAD * usual {
+            let most = self.rest.get().unwrap_or(rest) / 2.0;
+            self.together
+                .add(apart * (rest - rest_before).clamp(-most, most));
+            self.apart.add(apart.powi(2));
+        }
     }
 
-    /// Forgets what surroundings of yesterday took, as after another number of threads.
-    pub fn clear(&mut self) {
-        *self = StepTimes::new(self.by_misses.len() - 1, self.read);
+    /// Seconds that one more miss adds outside of the experts; towards 0 while few
+    /// tokens were seen.
+    fn slope(&self) -> Option<f64> {
+        let tokens = self.apart.weight();
+        let doubt = TRUST * 2.0 * (self.misses.get()? + 1.0);
+        let slope = self.together.get()? * tokens / (self.apart.get()? * tokens + doubt);
+        Some(slope.max(0.0))
     }
 
     /// What has been learned so far; `None` before anything was timed.
@@ -87,6 +131,8 @@ impl StepTimes {
         Some(TokenTimes {
             layer: self.layer()?,
             rest: self.rest.get()?,
+            misses: self.misses.get()?,
+            slope: self.slope().unwrap_or(0.0),
         })
     }
 
@@ -139,9 +185,14 @@ impl StepTimes {
 pub struct TokenTimes {
     /// Seconds of one layer's experts by misses, never falling.
     layer: Vec<f64>,
-    /// Seconds outside of the experts.
-    pub rest: f64,
+    /// Seconds of what is not experts, with as many misses, and what one more adds.
+    rest: f64,
+    misses: f64,
+    slope: f64,
 }
+
+/// Of the rest, what fewer misses leave at least.
+const LEAST_REST: f64 = 0.5;
 
 impl TokenTimes {
     /// Seconds of one layer's experts for a number of misses that may be an average:
@@ -155,10 +206,23 @@ impl TokenTimes {
         a + (misses - below as f64) * (b - a)
     }
 
-    /// Seconds of a token of `tokens` whose layers missed as often as `misses` says.
-    pub fn mean(&self, misses: impl Iterator<Item = f64>, tokens: usize) -> f64 {
-        let experts: f64 = misses.map(|misses| self.layer(misses)).sum();
-        self.rest + experts / tokens.max(1) as f64
+    /// Seconds of what is not experts in a token with so many misses.
+    pub fn rest(&self, misses: f64) -> f64 {
+        let rest = self.rest + self.slope * (misses - self.misses);
+        rest.max(self.rest * LEAST_REST)
+    }
+
+    /// Seconds of a token of `tokens` whose layers missed as often as `misses` says:
+    /// all of it, and what is not experts.
+    pub fn mean(&self, misses: impl Iterator<Item = f64>, tokens: usize) -> (f64, f64) {
+        let tokens = tokens.max(1) as f64;
+        let (mut layers, mut all) = (0.0, 0.0);
+        for misses in misses {
+            layers += self.layer(misses);
+            all += misses;
+        }
+        let rest = self.rest(all / tokens);
+        (rest + layers / tokens, rest)
     }
 }
 
@@ -188,17 +252,45 @@ mod tests {
         let mut times = StepTimes::new(10, 1.0);
         assert_eq!(times.token(), None);
         for _ in 0..100 {
+            times.begin_token();
             times.add_layer(1, 2.0);
             times.add_layer(3, 4.0);
-            times.add_rest(5.0);
+            times.end_token(11.0);
         }
         let token = times.token().unwrap();
         for misses in [0.0, 1.0, 2.5, 10.0] {
             assert!((token.layer(misses) - misses - 1.0).abs() < 1e-9);
         }
         assert_eq!(token.layer(99.0), token.layer(10.0));
-        let mean = token.mean([1.0, 3.0, 0.0, 0.0].into_iter(), 2);
-        assert!((mean - 9.0).abs() < 1e-9, "{mean}");
+        let (mean, rest) = token.mean([1.0, 3.0, 0.0, 0.0].into_iter(), 2);
+        assert!((mean - 9.0).abs() < 1e-9 && (rest - 5.0).abs() < 1e-9);
+    }
+
+    /// Reading may slow down what comes after it, too. The machine gets slower and
+    /// faster at the same time, which must not be mistaken for it.
+    #[test]
+    fn misses_may_cost_outside_of_the_experts() {
+        let mut random = crate::Random::new(5);
+        for cost in [0.0, 0.2] {
+            let mut times = StepTimes::new(9, 1.0);
+            for token in 0..600 {
+                let mood = if token / 60 % 2 == 0 { 30.0 } else { 40.0 };
+                let misses = if token / 60 % 2 == 0 { 2 } else { 4 };
+                times.begin_token();
+                let mut all = 0;
+                for _ in 0..8 {
+                    let misses = misses + random.below(4);
+                    times.add_layer(misses, misses as f64);
+                    all += misses;
+                }
+                let noise = 4.0 * random.unit() - 2.0;
+                let rest = mood + noise + cost * all as f64;
+                times.end_token(all as f64 + rest);
+            }
+            let token = times.token().unwrap();
+            let more = token.rest(44.0) - token.rest(4.0);
+            assert!((more - cost * 40.0).abs() < 1.5, "{cost}: {more}");
+        }
     }
 
     #[test]

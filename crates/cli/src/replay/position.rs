@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use moestro_engine::protocol::{Forecast, MemorySettings};
 use moestro_engine::{Engine, hardware};
-use moestro_residency::TokenTimes;
 use serde_json::{Value, json};
 
 use super::decode::Decode;
@@ -72,7 +71,9 @@ impl Position {
         let foretold = on_the_curve(engine, &curves, &settings);
         engine.configure(&settings)?;
         let (visit, steps) = self.measure(engine, decode, length)?;
-        let with_real_hits = 1.0 / seconds(&times, &steps, length.tokens);
+        let really = steps.iter().enumerate();
+        let really = really.flat_map(|(m, n)| std::iter::repeat_n(m as f64, *n as usize));
+        let with_real_hits = 1.0 / times.mean(really, length.tokens).0;
         let foretold = foretold.map(|(tokens_per_second, hit_rate)| Foretold {
             tokens_per_second,
             hit_rate,
@@ -173,12 +174,6 @@ impl Position {
             "visits": visits.collect::<Vec<_>>(),
         })
     }
-}
-
-fn seconds(times: &TokenTimes, steps: &[u64], tokens: usize) -> f64 {
-    let each = steps.iter().enumerate();
-    let layers: f64 = each.map(|(m, n)| times.layer(m as f64) * *n as f64).sum();
-    times.rest + layers / tokens as f64
 }
 
 /// Speed and hit rate that the curve of the size of now says of a budget.

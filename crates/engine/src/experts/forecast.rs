@@ -17,16 +17,10 @@ pub struct Forecaster<'a> {
 }
 
 impl Experts {
-    /// Notes a decoded token that took `seconds` altogether, of which its experts
-    /// took `experts`.
-    pub fn note_token(&mut self, seconds: f64, experts: f64) {
-        self.times.add_rest((seconds - experts).max(0.0));
+    /// Notes a decoded token that took `seconds` altogether.
+    pub fn note_token(&mut self, seconds: f64) {
+        self.times.end_token(seconds);
         self.preloads.end_token(seconds);
-    }
-
-    /// Seconds that all steps so far took.
-    pub fn step_seconds(&self) -> f64 {
-        self.expert_seconds
     }
 
     /// What a token takes as of now; `None` before one was timed.
@@ -64,15 +58,17 @@ impl Forecaster<'_> {
     pub fn at(&self, slots: usize) -> (f64, f64) {
         let of_layers = self.spread(slots);
         let misses = self.outlook.misses(&of_layers);
-        let seconds = self.times.mean(misses, self.tokens());
+        let (seconds, _) = self.times.mean(misses, self.tokens());
         (seconds, self.outlook.hit_rate(&of_layers))
     }
 
     /// What a token spends its time on with the slots of now.
     pub fn shares(&self) -> Shares {
-        let (seconds, _) = self.at(self.experts.slots);
+        let of_layers = self.spread(self.experts.slots);
+        let misses = self.outlook.misses(&of_layers);
+        let (seconds, rest) = self.times.mean(misses, self.tokens());
         let rows = self.experts.layers.len() as f64;
-        let (computing, rest) = (self.times.layer(0.0) * rows, self.times.rest);
+        let computing = self.times.layer(0.0) * rows;
         Shares {
             reading: (seconds - rest - computing).max(0.0),
             experts: computing.min(seconds - rest),

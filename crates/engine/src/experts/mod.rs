@@ -90,8 +90,6 @@ pub struct Experts {
     log: DepthLog,
     times: StepTimes,
     steps_by_misses: Vec<u64>,
-    /// Seconds of all steps.
-    expert_seconds: f64,
     /// Bytes of experts computed.
     computed_bytes: u64,
     latencies: Latencies,
@@ -169,7 +167,6 @@ impl Experts {
             per_token,
             decoding: false,
             depths: Vec::new(),
-            expert_seconds: 0.0,
             computed_bytes: 0,
             latencies: Latencies::default(),
             direct: false,

@@ -25,6 +25,7 @@ impl Experts {
             self.depths.clear();
             if self.decoding {
                 self.preloads.begin_token();
+                self.times.begin_token();
             }
         }
         let before = self.tokens - tokens as u64;

@@ -250,9 +250,8 @@ impl Experts {
     fn end_step(&mut self) {
         if let Some(step) = self.step.take() {
             self.to_copy = step.offload.map(|offload| (step.row, offload));
-            let seconds = step.start.elapsed().as_secs_f64();
-            self.expert_seconds += seconds;
             if step.decode {
+                let seconds = step.start.elapsed().as_secs_f64();
                 self.times.add_layer(step.misses, seconds);
                 self.steps_by_misses[step.misses] += 1;
             }

@@ -265,7 +265,7 @@ fn foretold_hits_are_measured_hits() {
                 e.record_routing(row, &mut ids, CHOSEN);
                 step(&mut e, row, &ids).unwrap();
             }
-            e.note_token(0.01, 0.005);
+            e.note_token(0.01);
         }
         let uses = (super::REMEMBERED * ROWS * CHOSEN) as f64;
         let rate = (e.totals().hits - before) as f64 / uses;
@@ -342,7 +342,7 @@ fn preloading_on_guesses_is_exact_and_within_budget() {
         }
         // As if tokens came faster with it, so that it stays on.
         let seconds = if e.preloads.on() { 0.01 } else { 0.02 };
-        e.note_token(seconds, 0.005);
+        e.note_token(seconds);
         if token % 50 == 49 {
             e.resize(random.below(8), true);
         }
