@@ -230,7 +230,7 @@ fn wrong_values_are_named_in_the_form_of_the_api() {
         (with("top_p", json!(-1)), "top_p"),
         (with("n", json!(0)), "n is 0"),
         (with("n", json!(4_000_000_000u32)), "from 1 to"),
-        (with("max_tokens", json!(-1)), "-1"),
+        (with("max_tokens", json!(-2)), "or -1"),
         (with("stop", json!(vec!["x"; 17])), "stop"),
         (with("logit_bias", json!({ "x": 1 })), "logit_bias"),
         (with("logit_bias", json!({ "1": 1000 })), "logit_bias"),
