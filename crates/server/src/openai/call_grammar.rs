@@ -8,10 +8,9 @@ use serde_json::{Map, Value, json};
 
 /// Calls of these tools, in whichever form the model writes them, and nothing else.
 pub fn only_calls(tools: &[&Value], several: bool) -> Form {
-    let repeat = if several {
-        "(\"\n<tool_call>\" call)*"
-    } else {
-        ""
+    let repeat = match several {
+        true => r#"("\n<tool_call>" call)*"#,
+        false => "",
     };
     let rules = rules(tools);
     Form::Lark {
