@@ -9,7 +9,7 @@ use moestro_kernels::Format;
 use super::members::{Dtype, Members, RawTensor, expect_shape};
 use super::settings::Settings;
 use super::spans::{Span, float, word};
-use super::{Codes, Found, Layout, Packed, Scheme, Shape, Unpacked};
+use super::{Codes, Found, Layout, Scheme, Shape, Unpacked};
 
 pub(super) const SCHEME: Scheme = Scheme {
     methods: &["awq", "auto-round"],
@@ -41,16 +41,8 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
         return Ok(None);
     };
     let rows = words * PER_WORD;
-    let floats = [
-        Dtype::Float(Format::F16),
-        Dtype::Float(Format::BF16),
-        Dtype::Float(Format::F32),
-    ];
-    let scales = members.required(&format!("{module}scales"), &floats)?;
-    let Dtype::Float(scale) = scales.dtype else {
-        return Err("its scales are not floats".into());
-    };
-    let [groups, width] = scales.shape[..] else {
+    let (scale, shape) = members.scales(&format!("{module}scales"))?;
+    let [groups, width] = shape[..] else {
         return Err("its scales are not a matrix".into());
     };
     if width != rows || !cols.is_multiple_of(groups) {
@@ -68,19 +60,13 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
             said.unwrap_or(0)
         ));
     }
-    Ok(Some(Found {
-        shape: vec![rows, cols],
-        packed: Packed {
-            name: "AWQ 4 bits",
-            codes: Codes::Int4,
-            parts: members.parts(),
-            layout: Box::new(Awq {
-                groups,
-                group,
-                scale,
-            }),
-        },
-    }))
+    let layout = Awq {
+        groups,
+        group,
+        scale,
+    };
+    let found = members.found("AWQ 4 bits", Codes::Int4, vec![rows, cols], layout);
+    Ok(Some(found))
 }
 
 impl Layout for Awq {

@@ -7,10 +7,11 @@ use std::ops::Range;
 use moestro_kernels::Format;
 use serde_json::Value;
 
+use super::blocks::Nested;
 use super::members::{Dtype, Members, RawTensor};
 use super::settings::Settings;
 use super::spans::{Span, float};
-use super::{Codes, Found, Layout, Packed, Scheme, Shape, Unpacked};
+use super::{Codes, Found, Layout, Scheme, Shape, Unpacked};
 
 pub(super) const SCHEME: Scheme = Scheme {
     methods: &["bitsandbytes"],
@@ -72,20 +73,13 @@ fn find(members: &mut Members, _: &Settings) -> Result<Option<Found>, String> {
         Codes::Fp4 => "bitsandbytes FP4",
         _ => "bitsandbytes NF4",
     };
-    Ok(Some(Found {
-        shape: vec![values],
-        packed: Packed {
-            name,
-            codes,
-            parts: members.parts(),
-            layout: Box::new(BitsAndBytes {
-                codes,
-                values,
-                double,
-                nested,
-            }),
-        },
-    }))
+    let layout = BitsAndBytes {
+        codes,
+        values,
+        double,
+        nested,
+    };
+    Ok(Some(members.found(name, codes, vec![values], layout)))
 }
 
 impl Layout for BitsAndBytes {
@@ -123,24 +117,23 @@ impl Layout for BitsAndBytes {
         let [codes, absmax, state, map, nested @ ..] = raw else {
             return Err("parts are missing".into());
         };
-        let state = if take.start == rows.start {
-            self.check(state, map, shape)?
-        } else {
-            State::read(state)?
-        };
+        if take.start == rows.start {
+            out.nested = self.check(state, map, shape)?;
+        }
+        let Nested { block, offset } = out.nested;
         let first = rows.start * shape.cols;
         let block_of = |value: usize| value / BLOCK - first / BLOCK;
-        let scale = |block: usize| -> Result<f32, String> {
+        let scale = |i: usize| -> Result<f32, String> {
             let [scales, table] = nested else {
-                return Ok(float(Format::F32, absmax, block));
+                return Ok(float(Format::F32, absmax, i));
             };
-            let super_block = (first / BLOCK + block) / state.nested_block;
+            let super_block = (first / BLOCK + i) / block;
             if 4 * super_block >= scales.len() {
                 return Err(format!("there is no scale number {super_block} of scales"));
             }
-            let code = usize::from(absmax[block]);
+            let code = usize::from(absmax[i]);
             let base = float(Format::F32, table, code);
-            Ok(base * float(Format::F32, scales, super_block) + state.offset)
+            Ok(base * float(Format::F32, scales, super_block) + offset)
         };
         let group = self.group(shape.cols);
         for (i, row) in take.enumerate() {
@@ -167,36 +160,12 @@ impl Layout for BitsAndBytes {
     }
 }
 
-/// What `quant_state` says.
-struct State {
-    nested_block: usize,
-    offset: f32,
-}
-
-impl State {
-    fn read(bytes: &[u8]) -> Result<State, String> {
-        Ok(State::of(&parse(bytes)?))
-    }
-
-    fn of(state: &Value) -> State {
-        let number = |key: &str| state.get(key).and_then(Value::as_f64);
-        State {
-            nested_block: number("nested_blocksize")
-                .map_or(256, |n| n as usize)
-                .max(1),
-            offset: number("nested_offset").unwrap_or(0.0) as f32,
-        }
-    }
-}
-
-fn parse(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(bytes).map_err(|_| "its quant_state is not JSON".to_string())
-}
-
 impl BitsAndBytes {
     /// Does the state agree with the tensors, and are the codes those of the table?
-    fn check(&self, state: &[u8], map: &[u8], shape: Shape) -> Result<State, String> {
-        let state = parse(state)?;
+    /// Returns how scales of scales are kept.
+    fn check(&self, state: &[u8], map: &[u8], shape: Shape) -> Result<Nested, String> {
+        let state: Value =
+            serde_json::from_slice(state).map_err(|_| "its quant_state is not JSON")?;
         let number = |key: &str| state.get(key).and_then(Value::as_u64);
         if number("blocksize") != Some(BLOCK as u64) {
             return Err(format!("its quant_state has not a blocksize of {BLOCK}"));
@@ -231,6 +200,12 @@ impl BitsAndBytes {
         if !table.iter().enumerate().all(same) {
             return Err(format!("its quant_map is not that of {expected}"));
         }
-        Ok(State::of(&state))
+        let offset = state.get("nested_offset").and_then(Value::as_f64);
+        Ok(Nested {
+            block: number("nested_blocksize")
+                .map_or(256, |n| n as usize)
+                .max(1),
+            offset: offset.unwrap_or(0.0) as f32,
+        })
     }
 }

@@ -78,6 +78,15 @@ pub(crate) struct Unpacked {
     pub group_of: Vec<u32>,
     /// The columns in the order of their groups, where they are sorted.
     pub order: Vec<u32>,
+    /// Where scales have scales.
+    pub nested: Nested,
+}
+
+/// Scales of scales: one for every `block` of them, and what is added to all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Nested {
+    pub block: usize,
+    pub offset: f32,
 }
 
 impl Unpacked {
@@ -93,6 +102,7 @@ impl Unpacked {
             sorted: true,
             group_of: Vec::new(),
             order: Vec::new(),
+            nested: Nested::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use moestro_kernels::Format;
 use super::members::{Dtype, Members, RawTensor, expect_shape};
 use super::settings::Settings;
 use super::spans::{Span, float, word};
-use super::{Codes, Found, Layout, Packed, Scheme, Shape, Unpacked};
+use super::{Codes, Found, Layout, Scheme, Shape, Unpacked};
 
 pub(super) const SCHEME: Scheme = Scheme {
     methods: &["compressed-tensors"],
@@ -43,22 +43,13 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
     };
     let bits = bits(settings)?;
     let cols = words * 32 / bits;
-    let floats = [
-        Dtype::Float(Format::F16),
-        Dtype::Float(Format::BF16),
-        Dtype::Float(Format::F32),
-    ];
-    let scales = members.required(&format!("{name}_scale"), &floats)?;
-    let Dtype::Float(scale) = scales.dtype else {
-        return Err("its scales are not floats".into());
-    };
-    let groups = match scales.shape[..] {
+    let (scale, shape) = members.scales(&format!("{name}_scale"))?;
+    let groups = match shape[..] {
         [n] if n == rows => 1,
         [n, groups] if n == rows && groups > 0 => groups,
         _ => {
             return Err(format!(
-                "its scales have shape {:?}, its codes {rows} rows",
-                scales.shape
+                "its scales have shape {shape:?}, its codes {rows} rows"
             ));
         }
     };
@@ -85,25 +76,19 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
     if members.optional(&format!("{name}_g_idx")).is_some() {
         return Err("its columns are in the order of their activations, which is not read".into());
     }
-    Ok(Some(Found {
-        shape: vec![rows, cols],
-        packed: Packed {
-            name: match bits {
-                4 => "compressed-tensors 4 bits",
-                _ => "compressed-tensors 8 bits",
-            },
-            codes: if bits == 4 { Codes::Int4 } else { Codes::Int8 },
-            parts: members.parts(),
-            layout: Box::new(Compressed {
-                bits,
-                words,
-                groups,
-                group,
-                scale,
-                zeros,
-            }),
-        },
-    }))
+    let layout = Compressed {
+        bits,
+        words,
+        groups,
+        group,
+        scale,
+        zeros,
+    };
+    let (name, codes) = match bits {
+        4 => ("compressed-tensors 4 bits", Codes::Int4),
+        _ => ("compressed-tensors 8 bits", Codes::Int8),
+    };
+    Ok(Some(members.found(name, codes, vec![rows, cols], layout)))
 }
 
 /// The settings of weights, of which the first group's stand for all.

@@ -9,7 +9,7 @@ use moestro_kernels::Format;
 use super::members::{Dtype, Members, RawTensor};
 use super::settings::Settings;
 use super::spans::{Span, float};
-use super::{Codes, Found, Layout, Packed, Scheme, Shape, Unpacked};
+use super::{Codes, Found, Layout, Scheme, Shape, Unpacked};
 
 pub(super) const SCHEME: Scheme = Scheme {
     methods: &["fp8", "compressed-tensors"],
@@ -35,19 +35,18 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
     let (name, shape) = (codes.name.clone(), codes.shape.clone());
     let cols = shape.last().copied().unwrap_or(1);
     let rows = codes.elements() / cols;
-    let inverse = members.optional(&format!("{name}_scale_inv"));
-    let blockwise = inverse.is_some();
-    let found = match inverse {
-        Some(t) => t,
-        None => members.optional(&format!("{name}_scale")).ok_or_else(|| {
-            format!("its scales, \"{name}_scale_inv\" or \"{name}_scale\", are missing")
-        })?,
+    let blockwise = members.has(&format!("{name}_scale_inv"));
+    let named = if blockwise {
+        format!("{name}_scale_inv")
+    } else if members.has(&format!("{name}_scale")) {
+        format!("{name}_scale")
+    } else {
+        return Err(format!(
+            "its scales, \"{name}_scale_inv\" or \"{name}_scale\", are missing"
+        ));
     };
-    let Dtype::Float(scale) = found.dtype else {
-        return Err(format!("its scales are stored as {}", found.dtype.name()));
-    };
-    let count = found.elements();
-    let shape_of_scales = found.shape.clone();
+    let (scale, shape_of_scales) = members.scales(&named)?;
+    let count: usize = shape_of_scales.iter().product();
     let block = if blockwise {
         block_size(settings)?
     } else if count == 1 {
@@ -67,23 +66,17 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
              {block:?} has {down} x {across}"
         ));
     }
-    Ok(Some(Found {
-        shape,
-        packed: Packed {
-            name: match blockwise {
-                true => "FP8 per block",
-                false if count == 1 => "FP8 per tensor",
-                false => "FP8 per channel",
-            },
-            codes: Codes::E4m3,
-            parts: members.parts(),
-            layout: Box::new(Fp8 {
-                scale,
-                block,
-                across,
-            }),
-        },
-    }))
+    let name = match blockwise {
+        true => "FP8 per block",
+        false if count == 1 => "FP8 per tensor",
+        false => "FP8 per channel",
+    };
+    let layout = Fp8 {
+        scale,
+        block,
+        across,
+    };
+    Ok(Some(members.found(name, Codes::E4m3, shape, layout)))
 }
 
 fn block_size(settings: &Settings) -> Result<[usize; 2], String> {

@@ -12,7 +12,7 @@ use moestro_kernels::Format;
 use super::members::{Dtype, Members, RawTensor, expect_shape};
 use super::settings::Settings;
 use super::spans::{Span, float, word};
-use super::{Codes, Found, Layout, Packed, Scheme, Shape, Unpacked};
+use super::{Codes, Found, Layout, Scheme, Shape, Unpacked};
 
 pub(super) const SCHEME: Scheme = Scheme {
     methods: &["gptq", "auto-round"],
@@ -47,21 +47,13 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
     let [words, rows] = codes.shape[..] else {
         return Ok(None);
     };
-    let floats = [
-        Dtype::Float(Format::F16),
-        Dtype::Float(Format::BF16),
-        Dtype::Float(Format::F32),
-    ];
-    let scales = members.required(&format!("{module}scales"), &floats)?;
-    let [groups, width] = scales.shape[..] else {
+    let (scale, shape) = members.scales(&format!("{module}scales"))?;
+    let [groups, width] = shape[..] else {
         return Err("its scales are not a matrix".into());
     };
     if width == 8 * rows || settings.method() == Some("awq") {
         return Ok(None);
     }
-    let Dtype::Float(scale) = scales.dtype else {
-        return Err("its scales are not floats".into());
-    };
     if width != rows {
         return Err(format!(
             "its scales are for {width} rows, its codes for {rows}"
@@ -105,27 +97,20 @@ fn find(members: &mut Members, settings: &Settings) -> Result<Option<Found>, Str
         }
         Some(t) => return Err(format!("its g_idx is stored as {}", t.dtype.name())),
     };
-    Ok(Some(Found {
-        shape: vec![rows, cols],
-        packed: Packed {
-            name: if bits == 4 {
-                "GPTQ 4 bits"
-            } else {
-                "GPTQ 8 bits"
-            },
-            codes: if bits == 4 { Codes::Int4 } else { Codes::Int8 },
-            parts: members.parts(),
-            layout: Box::new(Gptq {
-                bits,
-                groups,
-                group,
-                scale,
-                less_one: settings.text("checkpoint_format") != Some("gptq_v2"),
-                g_idx,
-                scattered: g_idx && settings.flag("desc_act") == Some(true),
-            }),
-        },
-    }))
+    let layout = Gptq {
+        bits,
+        groups,
+        group,
+        scale,
+        less_one: settings.text("checkpoint_format") != Some("gptq_v2"),
+        g_idx,
+        scattered: g_idx && settings.flag("desc_act") == Some(true),
+    };
+    let (name, codes) = match bits {
+        4 => ("GPTQ 4 bits", Codes::Int4),
+        _ => ("GPTQ 8 bits", Codes::Int8),
+    };
+    Ok(Some(members.found(name, codes, vec![rows, cols], layout)))
 }
 
 impl Layout for Gptq {

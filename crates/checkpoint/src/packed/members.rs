@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use moestro_kernels::Format;
 
-use super::Part;
+use super::blocks::Codes;
+use super::{Found, Layout, Packed, Part};
 use crate::tensor::Entry;
 
 /// How a tensor of a safetensors file is stored.
@@ -176,12 +177,36 @@ impl Members {
         Ok(&self.tensors[at])
     }
 
-    /// The parts found so far, codes first, then in the order of asking.
-    pub fn parts(&self) -> Vec<Part> {
-        self.current
-            .iter()
-            .map(|i| self.tensors[*i].part())
-            .collect()
+    /// As [`Members::required`], of scales: how they are stored, and their shape.
+    ///
+    /// Errors: they are missing, or not floats.
+    pub fn scales(&mut self, name: &str) -> Result<(Format, Vec<usize>), String> {
+        let floats = [Format::F16, Format::BF16, Format::F32].map(Dtype::Float);
+        let found = self.required(name, &floats)?;
+        match found.dtype {
+            Dtype::Float(format) => Ok((format, found.shape.clone())),
+            other => Err(format!("its scales are stored as {}", other.name())),
+        }
+    }
+
+    /// The matrix of the parts asked for so far, codes first, then in that order.
+    pub fn found(
+        &self,
+        name: &'static str,
+        codes: Codes,
+        shape: Vec<usize>,
+        layout: impl Layout + 'static,
+    ) -> Found {
+        let parts = self.current.iter().map(|i| self.tensors[*i].part());
+        Found {
+            shape,
+            packed: Packed {
+                name,
+                codes,
+                parts: parts.collect(),
+                layout: Box::new(layout),
+            },
+        }
     }
 
     /// Marks the parts of the matrix as used.

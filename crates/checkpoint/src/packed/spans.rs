@@ -1,5 +1,6 @@
 //! Rectangles of bytes in a tensor, and little-endian numbers in them.
 
+use half::{bf16, f16};
 use moestro_kernels::Format;
 
 /// `count` pieces of `len` bytes, `stride` bytes apart, from byte `start` of a part.
@@ -62,12 +63,14 @@ impl Span {
     }
 }
 
-/// Number `i` of floats stored in `format`.
+/// Number `i` of floats stored in `format`: F32, F16 or BF16.
 pub(super) fn float(format: Format, bytes: &[u8], i: usize) -> f32 {
-    let mut value = [0.0];
-    let size = format.block_bytes();
-    format.dequantize(&bytes[i * size..(i + 1) * size], &mut value);
-    value[0]
+    let half = |i: usize| *bytes[2 * i..].first_chunk().expect("two bytes");
+    match format {
+        Format::F16 => f16::from_le_bytes(half(i)).to_f32(),
+        Format::BF16 => bf16::from_le_bytes(half(i)).to_f32(),
+        _ => f32::from_bits(word(bytes, i)),
+    }
 }
 
 /// Word `i` of 32 bits.
