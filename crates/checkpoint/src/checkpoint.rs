@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use moestro_kernels::Format;
+
 use crate::error::{CheckpointError, SAVE_AGAIN, quoted};
 use crate::gguf::{self, GgufMetadata};
 use crate::hub::{self, HubFiles};
@@ -169,6 +171,15 @@ impl Checkpoint {
             t.settle();
         }
         Ok(())
+    }
+
+    /// The same with its tensors in the formats that they will be converted to: to plan
+    /// with. Nothing can be read from it.
+    pub fn foretold(mut self, format: &dyn Fn(&TensorInfo) -> Format) -> Checkpoint {
+        for t in self.tensors.all_mut() {
+            t.convert(format(t));
+        }
+        self
     }
 
     /// All tensors, in the order of the files.

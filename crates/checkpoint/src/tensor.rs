@@ -71,7 +71,18 @@ impl TensorInfo {
             self.bytes = shape.rows as u64 * self.row_bytes() as u64;
         }
     }
+
+    /// Makes it what it will be in another format: in no file yet.
+    pub(crate) fn convert(&mut self, format: Format) {
+        self.format = format;
+        self.packed = None;
+        self.bytes = self.matrix().rows as u64 * self.row_bytes() as u64;
+        self.file = NOWHERE;
+    }
 }
+
+/// No file of a checkpoint.
+const NOWHERE: u32 = u32::MAX;
 
 /// What the checks of names need to know.
 pub(crate) trait Entry {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use moestro_engine::protocol::{CachePolicy, LoadStage, MemorySettings, SamplingOverrides};
-use moestro_engine::quantize::Quantize;
+use moestro_engine::quantize::{Quantize, Store};
 use moestro_engine::{Cancel, Engine, LoadOptions, Precision, hardware, profiles_folder};
 use moestro_kernels::Isa;
 
@@ -228,6 +228,14 @@ impl ModelArguments {
         }
     }
 
+    /// What to quantize to, and where that is kept.
+    pub fn quantize(&self) -> Result<Option<(Quantize, Store)>> {
+        match self.quantize {
+            None => Ok(None),
+            Some(target) => Ok(Some((target, cache::store()?))),
+        }
+    }
+
     pub fn memory(&self) -> MemorySettings {
         MemorySettings {
             vram_budget: self.vram_budget,
@@ -249,10 +257,7 @@ impl ModelArguments {
             precision,
             kernels: self.kernels,
             profiles: profiles_folder(),
-            quantize: match self.quantize {
-                None => None,
-                Some(target) => Some((target, cache::store()?)),
-            },
+            quantize: self.quantize()?,
             gpu_kernels: None,
         };
         let mut progress = progress(&path);

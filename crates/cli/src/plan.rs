@@ -9,7 +9,7 @@ use crate::arguments::Plan;
 
 pub fn run(a: &Plan) -> Result<()> {
     let path = a.model.path()?;
-    let inspection = inspect(&path, Precision::default())?;
+    let inspection = inspect(&path, Precision::default(), a.model.quantize()?.as_ref())?;
     let hardware = hardware::probe();
     // A VRAM size on the command line asks "what if", whatever is built in here.
     let vram_note = if a.model.vram_budget.is_some() {

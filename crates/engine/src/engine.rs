@@ -73,9 +73,21 @@ pub struct Inspection {
 }
 
 /// Reads headers and checks that the checkpoint holds exactly what its
-/// architecture needs; no weights are read.
-pub fn inspect(path: &Path, precision: Precision) -> Result<Inspection> {
-    examine(Checkpoint::open(path)?, precision)
+/// architecture needs; no weights are read. With `quantize` as it is, or will be, once
+/// it has been quantized.
+pub fn inspect(
+    path: &Path,
+    precision: Precision,
+    quantize: Option<&(Quantize, Store)>,
+) -> Result<Inspection> {
+    let checkpoint = Checkpoint::open(path)?;
+    let Some((target, store)) = quantize else {
+        return examine(checkpoint, precision);
+    };
+    match quantize::kept(&checkpoint, *target, store) {
+        Some(kept) => examine(kept, precision),
+        None => examine(quantize::foretell(checkpoint, *target)?, precision),
+    }
 }
 
 fn examine(mut checkpoint: Checkpoint, precision: Precision) -> Result<Inspection> {
@@ -462,6 +474,20 @@ fn open(
     let Some((target, store)) = &options.quantize else {
         return Ok(checkpoint);
     };
+    if let Some(kept) = quantize::kept(&checkpoint, *target, store) {
+        return Ok(kept);
+    }
+    // Minutes of work are not begun for a model that will not fit.
+    let foretold = inspect(path, options.precision, options.quantize.as_ref())?;
+    let placement = place(
+        &foretold.sizes,
+        hardware,
+        &options.memory,
+        &hardware.gpu_note,
+    );
+    if !placement.fits {
+        return Err(EngineError::Budget(placement.notes.join(" ")));
+    }
     let threads = options.threads.unwrap_or(hardware.physical_cores);
     let mut shown = |done, total| progress(LoadStage::Quantizing, done, total);
     quantize::prepare(checkpoint, *target, store, threads, cancel, &mut shown)

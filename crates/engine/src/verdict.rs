@@ -68,7 +68,7 @@ pub fn judge(
     settings: &MemorySettings,
     bandwidth: Option<&Bandwidth>,
 ) -> Result<Verdict> {
-    let inspection = inspect(path, Precision::default())?;
+    let inspection = inspect(path, Precision::default(), None)?;
     let placement = place(&inspection.sizes, hardware, settings, &hardware.gpu_note);
     let model = describe(
         &inspection.checkpoint,

@@ -138,7 +138,9 @@ fn layers_that_do_not_fit_are_computed_by_the_processor() {
     let ids: Vec<u32> = (1..40).collect();
     let mut host = on_host(path, Precision::Float32);
     let expected = logits(&mut host, &ids);
-    let sizes = inspect(&fixture(path), Precision::Float32).unwrap().sizes;
+    let sizes = inspect(&fixture(path), Precision::Float32, None)
+        .unwrap()
+        .sizes;
     let planned = |vram| {
         let memory = options(Precision::Float32, vram, Some(2)).memory;
         place(&sizes, &machine(), &memory, "").gpu.layers

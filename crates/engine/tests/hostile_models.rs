@@ -170,7 +170,7 @@ fn mutated_configs_never_panic() {
             config[key] = random.value();
         }
         std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let _ = inspect(folder.path(), Precision::Stored);
+        let _ = inspect(folder.path(), Precision::Stored, None);
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use moestro_engine::protocol::{LoadStage, MemorySettings};
 use moestro_engine::quantize::{Quantize, Store};
-use moestro_engine::{Cancel, Engine, EngineError, LoadOptions, Precision, hardware};
+use moestro_engine::{Cancel, Engine, EngineError, LoadOptions, Precision, hardware, inspect};
 use support::fixture;
 use tempfile::TempDir;
 
@@ -120,6 +120,37 @@ fn quantized_logits_are_close_and_the_second_start_writes_nothing() {
     let freed = store.clear().unwrap();
     assert_eq!(freed, files.iter().map(|f| f.bytes).sum::<u64>());
     assert!(store.files().unwrap().is_empty());
+}
+
+/// Before a weight is converted it is known what the model will take.
+#[test]
+fn sizes_are_foretold_and_a_budget_too_small_is_refused_at_once() {
+    let source = fixture("qwen3_next-realdims");
+    let (_folder, store) = store();
+    for target in [Quantize::Q8_0, Quantize::Q4KM] {
+        let quantize = (target, store.clone());
+        let inspect = |quantize| inspect(&source, Precision::Stored, quantize).unwrap().sizes;
+        let original = inspect(None);
+        let foretold = inspect(Some(&quantize));
+        assert!(store.files().unwrap().is_empty());
+        assert!(foretold.slot_bytes_all_layers() < original.slot_bytes_all_layers() * 2 / 3);
+        let budget = LoadOptions {
+            memory: MemorySettings {
+                context: Some(512),
+                ram_budget: Some(1 << 20),
+                ..MemorySettings::default()
+            },
+            quantize: Some(quantize.clone()),
+            ..LoadOptions::default()
+        };
+        let machine = hardware::probe();
+        let refused = Engine::load(&source, &budget, machine, &Cancel::new(), &mut |_, _, _| {});
+        assert!(matches!(refused, Err(EngineError::Budget(_))));
+        assert!(store.files().unwrap().is_empty());
+        load(&source, target, &store).unwrap();
+        assert_eq!(inspect(Some(&quantize)), foretold, "{}", target.name());
+        store.clear().unwrap();
+    }
 }
 
 fn only_file(store: &Store) -> PathBuf {

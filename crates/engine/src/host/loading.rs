@@ -93,7 +93,7 @@ impl Runner {
         match model {
             Some(path) => {
                 let hardware = self.hardware();
-                let sizes = inspect(path, Precision::default())?.sizes;
+                let sizes = inspect(path, Precision::default(), None)?.sizes;
                 Ok(place(&sizes, &hardware, memory, &hardware.gpu_note))
             }
             None => Ok(self

@@ -105,7 +105,7 @@ impl Store {
 
     /// The place for a source: its path, its files with sizes and times, and the
     /// format decide.
-    pub fn place(&self, source: &Checkpoint, target: Quantize) -> Result<Place> {
+    pub fn place(&self, source: &Checkpoint, target: Quantize) -> Place {
         let path = std::fs::canonicalize(source.path()).unwrap_or_else(|_| source.path().into());
         let mut identity = format!("{VERSION}\n{}\n{}\n", target.name(), path.display());
         for (file, bytes) in source.files() {
@@ -124,16 +124,10 @@ impl Store {
             .take(80)
             .collect();
         let file = format!("{name}-{}-{:016x}.gguf", target.name(), hash(&identity));
-        std::fs::create_dir_all(&self.folder).map_err(|e| {
-            EngineError::Cache(format!(
-                "{}: cannot be made: {e}; allow it or set XDG_CACHE_HOME to another folder",
-                self.folder.display()
-            ))
-        })?;
-        Ok(Place {
+        Place {
             identity,
             weights: self.folder.join(file),
-        })
+        }
     }
 }
 

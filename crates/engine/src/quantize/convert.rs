@@ -81,6 +81,9 @@ pub fn run(
             part.display()
         ))
     };
+    if let Some(folder) = part.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let file = options.open(&part).map_err(failed)?;

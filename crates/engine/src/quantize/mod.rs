@@ -16,8 +16,23 @@ use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::weights::columns;
 
-/// The model at `source` with quantized weights from `store`, where they are put now
-/// if they are not there. `progress` gets bytes written and to write.
+/// The model at `source` with its quantized weights, if `store` has them.
+pub fn kept(source: &Checkpoint, target: Quantize, store: &Store) -> Option<Checkpoint> {
+    store.place(source, target).open(source)
+}
+
+/// The model at `source` as it will be when it is quantized: to plan with.
+///
+/// Errors: weights that are quantized already.
+pub fn foretell(mut source: Checkpoint, target: Quantize) -> Result<Checkpoint> {
+    let blueprint = architectures::read(&source)?;
+    source.give_columns(&|tensor| columns(tensor, &blueprint))?;
+    convert::plan(&source, &blueprint, target)?;
+    Ok(source.foretold(&|tensor| target.format(tensor, &blueprint)))
+}
+
+/// Quantizes the model at `source` into `store` and returns it with those weights.
+/// `progress` gets bytes written and to write.
 ///
 /// What was written before a cancel or a crash is not written again.
 ///
@@ -30,10 +45,7 @@ pub fn prepare(
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Checkpoint> {
-    let place = store.place(&source, target)?;
-    if let Some(quantized) = place.open(&source) {
-        return Ok(quantized);
-    }
+    let place = store.place(&source, target);
     let blueprint = architectures::read(&source)?;
     source.give_columns(&|tensor| columns(tensor, &blueprint))?;
     let plan = convert::plan(&source, &blueprint, target)?;
