@@ -27,8 +27,9 @@ static char primary_context, only_module;
 static thread_local void *context;
 static bool gone;
 
+// Those of `waits` are in which the host waits for the GPU.
 struct Counts {
-    uint64_t launches, copies, allocations;
+    uint64_t launches, copies, fills, allocations, waits;
 };
 static Counts counts;
 
@@ -117,6 +118,15 @@ API cuDeviceGet(int *device, int ordinal) {
 API cuDeviceGetName(char *name, int length, int) {
     ENTER(ready);
     snprintf(name, static_cast<size_t>(length), "%s", settings().name.c_str());
+    return SUCCESS;
+}
+
+// The same as that of NVML, which counts devices in the other order.
+API cuDeviceGetUuid_v2(char *uuid, int device) {
+    ENTER(ready);
+    if (device < 0 || device >= settings().devices) return INVALID_DEVICE;
+    memset(uuid, 0xab, 16);
+    uuid[15] = static_cast<char>(device);
     return SUCCESS;
 }
 
@@ -279,6 +289,7 @@ API cuMemsetD8Async(Address at, unsigned char value, size_t bytes, Stream *strea
     if (!is_stream(stream)) return INVALID_HANDLE;
     INSIDE("cuMemsetD8Async", at, bytes);
     enqueue(stream, [=] {
+        counts.fills++;
         memset(reinterpret_cast<void *>(at), value, bytes);
         return SUCCESS;
     });
@@ -302,6 +313,7 @@ API cuStreamDestroy_v2(Stream *stream) {
 API cuStreamSynchronize(Stream *stream) {
     ENTER(usable);
     if (!is_stream(stream)) return INVALID_HANDLE;
+    counts.waits++;
     finish(stream);
     return broken();
 }
@@ -351,6 +363,7 @@ API cuEventQuery(Event *event) {
 API cuEventSynchronize(Event *event) {
     ENTER(usable);
     if (!is_event(event)) return INVALID_HANDLE;
+    counts.waits++;
     finish(event);
     return broken();
 }
@@ -448,6 +461,8 @@ extern "C" __attribute__((visibility("default"))) uint64_t moestro_emulator_coun
     std::string name = what;
     if (name == "launches") return counts.launches;
     if (name == "copies") return counts.copies;
+    if (name == "fills") return counts.fills;
+    if (name == "waits") return counts.waits;
     if (name == "allocations") return counts.allocations;
     if (name == "pending") return pending();
     if (name == "used") return used_vram();

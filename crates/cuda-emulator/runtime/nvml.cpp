@@ -32,10 +32,6 @@ static Answer text(const std::string &from, char *to, unsigned length) {
     return SUCCESS;
 }
 
-static uint64_t used() {
-    uint64_t bytes = moestro_emulator_used(0);
-    return bytes < gpu().vram ? bytes : gpu().vram;
-}
 
 API nvmlInit_v2() { return SUCCESS; }
 API nvmlInitWithFlags(unsigned) { return SUCCESS; }
@@ -59,6 +55,27 @@ API nvmlDeviceGetHandleByIndex_v2(unsigned index, Device *device) {
     return SUCCESS;
 }
 
+// The driver's devices in reverse: the two libraries agree on names, not on numbers.
+static unsigned of_driver(Device device) {
+    return static_cast<unsigned>(gpu().devices) - static_cast<unsigned>(reinterpret_cast<uintptr_t>(device));
+}
+
+API nvmlDeviceGetUUID(Device device, char *uuid, unsigned length) {
+    char name[48];
+    snprintf(name, sizeof name, "GPU-abababab-abab-abab-abab-ababababab%02x", of_driver(device));
+    return text(name, uuid, length);
+}
+
+API nvmlDeviceGetHandleByUUID(const char *uuid, Device *device) {
+    for (unsigned index = 0; index < static_cast<unsigned>(gpu().devices); index++) {
+        char name[48];
+        nvmlDeviceGetHandleByIndex_v2(index, device);
+        nvmlDeviceGetUUID(*device, name, sizeof name);
+        if (strcmp(name, uuid) == 0) return SUCCESS;
+    }
+    return NOT_FOUND;
+}
+
 API nvmlDeviceGetIndex(Device device, unsigned *index) {
     *index = static_cast<unsigned>(reinterpret_cast<uintptr_t>(device)) - 1;
     return SUCCESS;
@@ -72,12 +89,18 @@ API nvmlDeviceGetCudaComputeCapability(Device, int *major, int *minor) {
     return SUCCESS;
 }
 
+// Programs use the driver's first device only.
+static uint64_t used(Device device) {
+    uint64_t bytes = of_driver(device) == 0 ? moestro_emulator_used(0) : 0;
+    return bytes < gpu().vram ? bytes : gpu().vram;
+}
+
 struct Memory {
     unsigned long long total, free, used;
 };
 
-API nvmlDeviceGetMemoryInfo(Device, Memory *memory) {
-    *memory = {gpu().vram, gpu().vram - used(), used()};
+API nvmlDeviceGetMemoryInfo(Device device, Memory *memory) {
+    *memory = {gpu().vram, gpu().vram - used(device), used(device)};
     return SUCCESS;
 }
 
@@ -86,12 +109,12 @@ struct MemoryV2 {
     unsigned long long total, reserved, free, used;
 };
 
-API nvmlDeviceGetMemoryInfo_v2(Device, MemoryV2 *memory) {
+API nvmlDeviceGetMemoryInfo_v2(Device device, MemoryV2 *memory) {
     if (memory->version != (sizeof(MemoryV2) | 2u << 24)) return INVALID_ARGUMENT;
     memory->total = gpu().vram;
     memory->reserved = 0;
-    memory->free = gpu().vram - used();
-    memory->used = used();
+    memory->free = gpu().vram - used(device);
+    memory->used = used(device);
     return SUCCESS;
 }
 

@@ -92,8 +92,8 @@ impl Emulator {
         assert_eq!(result, 0, "settings not understood: {settings}");
     }
 
-    /// `launches`, `copies` and `allocations` so far, work that is `pending`, or the
-    /// bytes of VRAM `used`.
+    /// `launches`, `copies`, `fills` and `allocations` so far, `waits` of the host for
+    /// the GPU, work that is `pending`, or the bytes of VRAM `used`.
     pub fn count(&self, what: &str) -> u64 {
         let text = CString::new(what).unwrap();
         // SAFETY: declared like this in runtime/driver.cpp.

@@ -26,7 +26,7 @@ fn main() -> Result<()> {
         return Ok(());
     };
     println!("{info:?}");
-    let gpu = Gpu::open(info.ordinal, info.free)?;
+    let gpu = Gpu::open(info.ordinal, free_vram(info.ordinal)?)?;
     let rates = gpu.measure()?;
     println!(
         "upload {:.1} GB/s, memory {:.0} GB/s, launch and wait {:.1} us",
@@ -172,23 +172,21 @@ fn recur(gpu: &Gpu) -> Result<()> {
     let mut state = gpu.zeros(32 * 128 * 128)?;
     let mut past = gpu.zeros((taps - 1) * width)?;
     let weight = gpu.zeros(taps * width)?;
+    let per_head = gpu.zeros(32)?;
     for tokens in [1, 512] {
         let x = gpu.zeros(tokens * width)?;
         let mut qkv = gpu.zeros(tokens * width)?;
-        let (g, beta) = (gpu.zeros(tokens * 32)?, gpu.zeros(tokens * 32)?);
+        let (a, b) = (gpu.zeros(tokens * 32)?, gpu.zeros(tokens * 32)?);
+        let gates = DeltaGates {
+            a: &a,
+            b: &b,
+            a_log: &per_head,
+            dt_bias: &per_head,
+        };
         let mut out = gpu.zeros(tokens * 4096)?;
         let all = 0..tokens;
         let rule = time(gpu, 50, |_| {
-            delta_rule(
-                gpu,
-                shape,
-                &qkv,
-                &g,
-                &beta,
-                all.clone(),
-                &mut state,
-                &mut out,
-            )
+            delta_rule(gpu, shape, &qkv, gates, all.clone(), &mut state, &mut out)
         })?;
         let conv = time(gpu, 50, |_| {
             causal_conv_silu(gpu, &x, all.clone(), &mut past, &weight, taps, &mut qkv)

@@ -53,6 +53,8 @@ struct Norm {
     const float *gate; // with it, the result is multiplied with silu(gate)
     const float *weight;
     float *out;
+    u8 *q;       // with it, the result is also rounded; the width is whole groups
+    int4 *about;
     u32 rows;
     u32 width;
     float eps;
@@ -72,15 +74,19 @@ struct Elements {
     u32 limit;
 };
 
-struct Gates {
-    const float *a;
-    const float *b;
-    const float *a_log;
-    const float *dt_bias;
-    float *g;
-    float *beta;
+// x[t] += sum over j of weights[t, j] * outputs[rows[t, j]] + sigmoid(gate[t]) * shared[t]
+struct Mix {
+    float *x;
+    const float *outputs;
+    const float *weights; // [tokens, each]
+    const float *shared;  // or none
+    const float *gate;
+    const u32 *rows;      // or none: those of a single token travel with the launch
     u32 len;
-    u32 heads;
+    u32 width;
+    u32 each;
+    u32 limit; // rows of outputs; what is beyond counts nothing
+    u32 few[FEW];
 };
 
 struct Rope {
@@ -132,8 +138,10 @@ struct Conv {
 
 struct Delta {
     const float *qkv;
-    const float *g;
-    const float *beta;
+    const float *a; // [tokens, value_heads], as b
+    const float *b;
+    const float *a_log;
+    const float *dt_bias;
     float *state;
     float *out;
     u32 first_row;
@@ -158,12 +166,12 @@ static_assert(sizeof(Piece) == 56, "as in arguments.rs");
 static_assert(sizeof(Work) == 16 + FEW * sizeof(Piece), "as in arguments.rs");
 static_assert(sizeof(Quantize) == 56, "as in arguments.rs");
 static_assert(sizeof(Rows) == 32, "as in arguments.rs");
-static_assert(sizeof(Norm) == 56, "as in arguments.rs");
-static_assert(sizeof(Gates) == 56, "as in arguments.rs");
+static_assert(sizeof(Norm) == 72, "as in arguments.rs");
+static_assert(sizeof(Mix) == 128, "as in arguments.rs");
 static_assert(sizeof(Elements) == 56, "as in arguments.rs");
 static_assert(sizeof(Rope) == 40, "as in arguments.rs");
 static_assert(sizeof(Append) == 40, "as in arguments.rs");
 static_assert(sizeof(Attention) == 64, "as in arguments.rs");
 static_assert(sizeof(Conv) == 48, "as in arguments.rs");
-static_assert(sizeof(Delta) == 64, "as in arguments.rs");
+static_assert(sizeof(Delta) == 80, "as in arguments.rs");
 static_assert(sizeof(Router) == 40, "as in arguments.rs");

@@ -41,18 +41,12 @@ KERNEL(128) causal_conv_silu(const Conv a) {
     }
 }
 
-// Decay, g = -exp(a_log) * softplus(a + dt_bias), and write strength, beta =
-// sigmoid(b), a thread per head and token.
-KERNEL(128) delta_gates(const Gates a) {
-    u32 i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= a.len) {
-        return;
-    }
-    float x = a.a[i] + a.dt_bias[i % a.heads];
+// The logarithm of the decay: -exp(a_log) * softplus(a + dt_bias).
+static __device__ __forceinline__ float log_decay(float a, float a_log, float dt_bias) {
+    float x = a + dt_bias;
     // Beyond 20 the two are equal in single precision.
     float softplus = x > 20.0f ? x : log1pf(expf(x));
-    a.g[i] = -expf(a.a_log[i % a.heads]) * softplus;
-    a.beta[i] = sigmoid(a.b[i]);
+    return -expf(a_log) * softplus;
 }
 
 // The gated delta rule. A block takes 32 columns of one head's state through all
@@ -63,6 +57,7 @@ KERNEL(128) delta_gates(const Gates a) {
 template <u32 ROWS>
 static __device__ __forceinline__ void delta(const Delta &a) {
     __shared__ float queries[2][4 * ROWS], keys[2][4 * ROWS];
+    __shared__ float decays[2], strengths[2];
     u32 lane = threadIdx.x % WARP;
     u32 part = lane % 4;
     u32 head = blockIdx.x, key_head = head / (a.value_heads / a.key_heads);
@@ -87,6 +82,11 @@ static __device__ __forceinline__ void delta(const Delta &a) {
             query[i] = inside ? qkv[key_head * a.key_dim + i] : 0.0f;
             key[i] = inside ? qkv[key_width + key_head * a.key_dim + i] : 0.0f;
         }
+        if (threadIdx.x == 0) {
+            u64 gate = static_cast<u64>(a.first_row + t) * a.value_heads + head;
+            decays[t % 2] = expf(log_decay(a.a[gate], a.a_log[head], a.dt_bias[head]));
+            strengths[t % 2] = sigmoid(a.b[gate]);
+        }
         __syncthreads();
         float qq = 0.0f, kk = 0.0f, kq = 0.0f;
         for (u32 i = lane; i < 4 * ROWS; i += WARP) {
@@ -109,8 +109,7 @@ static __device__ __forceinline__ void delta(const Delta &a) {
         asked += __shfl_xor_sync(ALL_LANES, asked, 1);
         asked += __shfl_xor_sync(ALL_LANES, asked, 2);
 
-        u64 gate = static_cast<u64>(a.first_row + t) * a.value_heads + head;
-        float decay = expf(a.g[gate]), beta = a.beta[gate];
+        float decay = decays[t % 2], beta = strengths[t % 2];
         u64 at = static_cast<u64>(head) * a.value_dim + column;
         float v = here ? qkv[2 * key_width + at] : 0.0f;
         float change = (v - recalled * decay) * beta;

@@ -31,14 +31,6 @@ KERNEL(256) silu_mul(const Elements e) {
     }
 }
 
-// a[t, n] += sigmoid(c[t]) * b[t, n]
-KERNEL(256) add_scaled_sigmoid(const Elements e) {
-    u64 i = element();
-    if (i < e.len) {
-        e.a[i] = fmaf(sigmoid(e.c[i / e.width]), e.b[i], e.a[i]);
-    }
-}
-
 // Rows of 2 * width to a, the first halves, and out, the second ones.
 KERNEL(256) split_gate(const Elements e) {
     u64 i = element();
@@ -49,23 +41,37 @@ KERNEL(256) split_gate(const Elements e) {
     }
 }
 
-// out[t] = sum over j of c[t, j] * b[rows[t, j]], in the order of j; `each` rows per
-// result. Rows from `limit` on are not there and count nothing.
-KERNEL(256) weighted_rows(const Elements e) {
+// What the experts of each token say, in the order of their choice, and the shared
+// one, to the residual stream.
+KERNEL(256) add_experts(const Mix m) {
     u64 i = element();
-    if (i >= e.len) {
+    if (i >= m.len) {
         return;
     }
-    u64 t = i / e.width, column = i % e.width;
+    u64 t = i / m.width, column = i % m.width;
     float sum = 0.0f;
-    for (u32 j = 0; j < e.each; j++) {
-        u64 choice = t * e.each + j;
-        u32 row = e.rows[choice];
-        if (row < e.limit) {
-            sum = fmaf(e.c[choice], e.b[static_cast<u64>(row) * e.width + column], sum);
+    auto take = [&](u64 choice, u32 row) {
+        if (row < m.limit) {
+            sum = fmaf(m.weights[choice], m.outputs[static_cast<u64>(row) * m.width + column], sum);
+        }
+    };
+    if (m.rows) {
+        for (u32 j = 0; j < m.each; j++) {
+            take(t * m.each + j, m.rows[t * m.each + j]);
+        }
+    } else {
+        // With numbers known to the compiler, or all of it would be copied to memory.
+#pragma unroll
+        for (u32 j = 0; j < FEW; j++) {
+            if (j < m.each) {
+                take(j, m.few[j]);
+            }
         }
     }
-    e.out[i] = sum;
+    if (m.shared) {
+        sum = fmaf(sigmoid(m.gate[t]), m.shared[i], sum);
+    }
+    m.x[i] += sum;
 }
 
 // out[t] = b[rows[t]]

@@ -1,7 +1,9 @@
 // Root-mean-square normalisation, of wide rows by a block each, of narrow ones (the
-// heads of attention) by a warp each.
+// heads of attention) by a warp each. What products of integers read next is rounded
+// here as well; a warp has neighbouring columns, whole groups of them.
 
 #include "arguments.cuh"
+#include "rounding.cuh"
 
 static __device__ __forceinline__ float norm_factor(float squares, const Norm &a) {
     return 1.0f / sqrtf(squares / static_cast<float>(a.width) + a.eps);
@@ -18,7 +20,11 @@ static __device__ __forceinline__ float take(const Norm &a, u64 at) {
 
 static __device__ __forceinline__ void give(const Norm &a, u64 at, u32 column, float factor) {
     float y = a.x[at] * factor * a.weight[column];
-    a.out[at] = a.gate ? y * silu(a.gate[at]) : y;
+    y = a.gate ? y * silu(a.gate[at]) : y;
+    a.out[at] = y;
+    if (a.q) {
+        round_group(y, at / 32, a.q, a.about);
+    }
 }
 
 KERNEL(256) norm_wide(const Norm a) {

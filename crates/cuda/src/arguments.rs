@@ -27,7 +27,7 @@ macro_rules! arguments {
     };
 }
 
-/// Pieces that travel with a launch.
+/// Pieces, or rows of experts' outputs, that travel with a launch.
 pub(crate) const FEW: usize = 16;
 
 arguments! {
@@ -67,12 +67,14 @@ arguments! {
         rows: u32,
         cols: u32,
     }
-    Norm 56 {
+    Norm 72 {
         x: Address,
         plus: Address,
         gate: Address,
         weight: Address,
         out: Address,
+        q: Address,
+        about: Address,
         rows: u32,
         width: u32,
         eps: f32,
@@ -89,15 +91,18 @@ arguments! {
         each: u32,
         limit: u32,
     }
-    Gates 56 {
-        a: Address,
-        b: Address,
-        a_log: Address,
-        dt_bias: Address,
-        g: Address,
-        beta: Address,
+    Mix 128 {
+        x: Address,
+        outputs: Address,
+        weights: Address,
+        shared: Address,
+        gate: Address,
+        rows: Address,
         len: u32,
-        heads: u32,
+        width: u32,
+        each: u32,
+        limit: u32,
+        few: [u32; FEW],
     }
     Rope 40 {
         x: Address,
@@ -142,10 +147,12 @@ arguments! {
         channels: u32,
         taps: u32,
     }
-    Delta 64 {
+    Delta 80 {
         qkv: Address,
-        g: Address,
-        beta: Address,
+        a: Address,
+        b: Address,
+        a_log: Address,
+        dt_bias: Address,
         state: Address,
         out: Address,
         first_row: u32,

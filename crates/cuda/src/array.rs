@@ -1,11 +1,13 @@
 //! What lies in the GPU's memory: activations, numbers of rows, weights.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::driver::Address;
-use crate::error::Result;
+use crate::error::{CudaError, Result};
 use crate::gpu::Gpu;
 use crate::memory::Buffer;
+use crate::ops::Rounded;
 use crate::pinned::bytes_of;
 
 /// Floats on the GPU, in a pooled buffer.
@@ -13,6 +15,8 @@ pub struct Array {
     gpu: Gpu,
     buffer: Buffer,
     len: usize,
+    /// The same as signed bytes, made once for all products that read it.
+    rounded: OnceLock<Box<Rounded>>,
 }
 
 /// Unsigned numbers on the GPU, in a pooled buffer.
@@ -47,12 +51,13 @@ impl Gpu {
         Ok(array)
     }
 
-    /// Floats that are to be written before they are read.
-    pub(crate) fn empty(&self, len: usize) -> Result<Array> {
+    /// Floats of undefined values, to be written before they are read.
+    pub fn empty(&self, len: usize) -> Result<Array> {
         Ok(Array {
             buffer: self.take(4 * len as u64)?,
             gpu: self.clone(),
             len,
+            rounded: OnceLock::new(),
         })
     }
 
@@ -89,9 +94,23 @@ impl Gpu {
         arrays: &[&Array],
         indices: &[&Indices],
     ) -> Result<(Vec<Vec<f32>>, Vec<Vec<u32>>)> {
+        self.read_while(arrays, indices, || Ok::<(), CudaError>(()))
+    }
+
+    /// The same; `meanwhile` queues operations that are not waited for. It must not
+    /// read.
+    ///
+    /// Errors: those of `meanwhile`, too.
+    #[allow(clippy::type_complexity, reason = "one list for each argument")]
+    pub fn read_while<E: From<CudaError>>(
+        &self,
+        arrays: &[&Array],
+        indices: &[&Indices],
+        meanwhile: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(Vec<Vec<f32>>, Vec<Vec<u32>>), E> {
         let mut from: Vec<_> = arrays.iter().map(|a| (a.address(), 4 * a.len)).collect();
         from.extend(indices.iter().map(|i| (i.address(), 4 * i.len)));
-        self.receive(&from, |bytes| {
+        self.receive(&from, meanwhile, |bytes| {
             let (mut words, _) = bytes.as_chunks::<4>();
             let mut next = |len: usize| {
                 let (first, rest) = words.split_at(len);
@@ -127,6 +146,27 @@ impl Array {
         self.buffer.address
     }
 
+    /// The address for whoever changes the values.
+    pub(crate) fn address_mut(&mut self) -> Address {
+        self.rounded.take();
+        self.buffer.address
+    }
+
+    /// The values as signed bytes, groups of 32.
+    pub(crate) fn rounded(&self) -> Result<&Rounded> {
+        if self.rounded.get().is_none() {
+            let made = Rounded::of(&self.gpu, self)?;
+            // Another thread may have been first; both are the same.
+            let _ = self.rounded.set(Box::new(made));
+        }
+        Ok(self.rounded.get().expect("just made"))
+    }
+
+    /// What an operation that wrote the values has rounded as well.
+    pub(crate) fn set_rounded(&mut self, rounded: Rounded) {
+        self.rounded = OnceLock::from(Box::new(rounded));
+    }
+
     /// The address of float `i`.
     pub(crate) fn at(&self, i: usize) -> Address {
         self.buffer.address + 4 * i as Address
@@ -153,7 +193,8 @@ impl Array {
             values.len(),
             self.len
         );
-        self.gpu.send(bytes_of(values), self.at(at))
+        let to = self.address_mut() + 4 * at as Address;
+        self.gpu.send(bytes_of(values), to)
     }
 
     /// Zeros everything.
@@ -161,8 +202,9 @@ impl Array {
         if self.is_empty() {
             return Ok(());
         }
+        let address = self.address_mut();
         let (context, main) = (self.gpu.context(), self.gpu.main());
-        context.clear(self.address(), 4 * self.len, main)
+        context.clear(address, 4 * self.len, main)
     }
 
     /// A copy.
@@ -199,8 +241,9 @@ impl Array {
         if range.is_empty() {
             return Ok(());
         }
+        let to = self.address_mut() + 4 * at as Address;
         let (context, main) = (self.gpu.context(), self.gpu.main());
-        context.copy_within(self.at(at), from.at(range.start), 4 * range.len(), main)
+        context.copy_within(to, from.at(range.start), 4 * range.len(), main)
     }
 }
 

@@ -26,6 +26,7 @@ const FATAL: &[Code] = &[
     46,  // the device is unavailable
     214, // uncorrectable ECC error
     220, // uncorrectable NVLink error
+    226, // an error that was contained, and ended the context
     700, // illegal address
     702, // launch timed out
     709, // the context is destroyed

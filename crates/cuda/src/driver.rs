@@ -68,6 +68,7 @@ functions! {
     device_count = "cuDeviceGetCount"(*mut c_int);
     device_get = "cuDeviceGet"(*mut Device, c_int);
     device_name = "cuDeviceGetName"(*mut c_char, c_int, Device);
+    device_uuid = "cuDeviceGetUuid_v2"(*mut [u8; 16], Device);
     device_attribute = "cuDeviceGetAttribute"(*mut c_int, c_int, Device);
     device_memory = "cuDeviceTotalMem_v2"(*mut usize, Device);
     context_retain = "cuDevicePrimaryCtxRetain"(*mut Handle, Device);

@@ -9,7 +9,7 @@ use crate::driver::{Address, Driver, NO_BINARY_FOR_GPU};
 use crate::error::{CudaError, Result};
 use crate::memory::{Buffer, Memory};
 use crate::names;
-use crate::pinned::{Pinned, Ring};
+use crate::pinned::{Reads, Ring};
 use crate::probe::{GpuInfo, describe};
 use crate::self_test;
 use crate::uploads::Uploads;
@@ -26,7 +26,7 @@ pub(crate) struct Inner {
     kernels: HashMap<&'static str, Raw>,
     /// Dropped before what it lies in, as are the others.
     ring: Mutex<Ring>,
-    reads: Mutex<Pinned>,
+    reads: Mutex<Reads>,
     uploads: Mutex<Uploads>,
     memory: Mutex<Memory>,
     _modules: Vec<Module>,
@@ -104,7 +104,7 @@ impl Gpu {
     /// The same with given kernels.
     pub fn open_with(ordinal: usize, budget: u64, kernels: &Kernels) -> Result<Gpu> {
         let driver = Driver::load()?;
-        let (device, mut info) = describe(&driver, ordinal)?;
+        let (device, info) = describe(&driver, ordinal)?;
         let unsupported = CudaError::Unsupported {
             name: info.name.clone(),
             capability: info.capability,
@@ -113,12 +113,11 @@ impl Gpu {
             return Err(unsupported);
         }
         let context = Arc::new(Context::retain(driver, device)?);
-        info.free = context.memory()?.0;
         let modules = load(&context, kernels, info.capability)?.ok_or(unsupported)?;
         let inner = Inner {
             kernels: find(&modules)?,
             ring: Mutex::new(Ring::new(&context)?),
-            reads: Mutex::new(Pinned::new(&context, 0)?),
+            reads: Mutex::new(Reads::new(&context)?),
             uploads: Mutex::new(Uploads::new(&context)),
             memory: Mutex::new(Memory::new(context.clone(), budget.max(TEST_BUDGET))),
             _modules: modules,
@@ -218,15 +217,16 @@ impl Gpu {
         locked(&self.inner.ring).send(data, to, &self.inner.main)
     }
 
-    /// Copies all `(address, bytes)` back, after everything queued before; `f` gets
-    /// them one after the other.
-    pub(crate) fn receive<R>(
+    /// Copies all `(address, bytes)` back, after everything queued before but not what
+    /// `meanwhile` queues; `f` gets them one after the other.
+    pub(crate) fn receive<R, E: From<CudaError>>(
         &self,
         from: &[(Address, usize)],
+        meanwhile: impl FnOnce() -> Result<(), E>,
         f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<R> {
+    ) -> Result<R, E> {
         locked(&self.inner.reads)
-            .receive(from, &self.inner.main)
+            .receive(from, &self.inner.main, meanwhile)
             .map(f)
     }
 
@@ -280,16 +280,22 @@ fn load(
     kernels: &Kernels,
     capability: (u32, u32),
 ) -> Result<Option<Vec<Module>>> {
+    const INVALID_IMAGE: u32 = 200;
     const INVALID_PTX: u32 = 218;
     const UNSUPPORTED_PTX: u32 = 222;
     let mut refused = None;
     for images in kernels.candidates(capability) {
-        let load = |image: &&[u8]| Module::load(context, image);
-        match images.iter().map(load).collect() {
+        match load_all(context, &images) {
             Ok(modules) => return Ok(Some(modules)),
             Err(error) => match error {
                 CudaError::Driver { code, .. }
-                    if [NO_BINARY_FOR_GPU, INVALID_PTX, UNSUPPORTED_PTX].contains(&code) =>
+                    if [
+                        INVALID_IMAGE,
+                        NO_BINARY_FOR_GPU,
+                        INVALID_PTX,
+                        UNSUPPORTED_PTX,
+                    ]
+                    .contains(&code) =>
                 {
                     refused = Some(error);
                 }
@@ -298,6 +304,20 @@ fn load(
         }
     }
     refused.map_or(Ok(None), Err)
+}
+
+/// At once: of PTX the driver makes code first, which takes a while.
+fn load_all(context: &Arc<Context>, images: &[&[u8]]) -> Result<Vec<Module>> {
+    std::thread::scope(|scope| {
+        let loading: Vec<_> = images
+            .iter()
+            .map(|image| scope.spawn(move || Module::load(context, image)))
+            .collect();
+        let loaded = loading.into_iter();
+        loaded
+            .map(|one| one.join().expect("loading does not panic"))
+            .collect()
+    })
 }
 
 fn find(modules: &[Module]) -> Result<HashMap<&'static str, Raw>> {

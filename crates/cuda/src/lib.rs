@@ -39,6 +39,7 @@ pub use gpu::{Gpu, Kernels};
 pub use kv::{KvCache, KvFormat};
 pub use matrix::Matrix;
 pub use measure::Rates;
+pub use memory::granted;
 pub use ops::*;
-pub use probe::{GpuInfo, probe};
+pub use probe::{GpuInfo, free_vram, probe};
 pub use slots::Slots;

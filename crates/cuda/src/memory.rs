@@ -12,8 +12,19 @@ use crate::context::{Context, Stream};
 use crate::driver::Address;
 use crate::error::{CudaError, Result};
 
-/// Bytes that every allocation is rounded up to.
+/// Bytes that a small allocation is rounded up to.
 const GRAIN: u64 = 256;
+/// A page of the GPU. From half of one on, the driver gives whole pages.
+const PAGE: u64 = 2 << 20;
+
+/// Bytes of VRAM that an allocation takes.
+pub fn granted(bytes: u64) -> u64 {
+    let grain = if bytes < PAGE / 2 { GRAIN } else { PAGE };
+    bytes
+        .max(1)
+        .checked_next_multiple_of(grain)
+        .unwrap_or(u64::MAX)
+}
 
 pub(crate) struct Memory {
     context: Arc<Context>,
@@ -81,10 +92,9 @@ impl Memory {
         self.idle_bytes += buffer.bytes;
     }
 
-    /// A buffer of exactly `bytes`, to be freed with [`Memory::free`].
+    /// A buffer of at least `bytes`, to be freed with [`Memory::free`].
     pub(crate) fn allocate(&mut self, bytes: u64, main: &Stream) -> Result<Buffer> {
-        let bytes = bytes.max(1).checked_next_multiple_of(GRAIN);
-        let bytes = bytes.ok_or_else(|| self.refuse(u64::MAX))?;
+        let bytes = granted(bytes);
         if self.used.saturating_add(bytes) > self.budget {
             self.trim(main)?;
             if self.used.saturating_add(bytes) > self.budget {
@@ -141,25 +151,35 @@ impl Drop for Memory {
     }
 }
 
-/// Sizes of buffers: four to each doubling, so that at most a fifth is wasted.
+/// Sizes of buffers: four to each doubling, so that at most a fifth is wasted, and a
+/// page.
 fn class(bytes: u64) -> u64 {
     let bytes = bytes.max(1);
     let step = (1 << bytes.ilog2().saturating_sub(2)).max(GRAIN);
-    bytes.checked_next_multiple_of(step).unwrap_or(bytes)
+    granted(bytes.checked_next_multiple_of(step).unwrap_or(bytes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::class;
+    use super::{class, granted};
+
+    #[test]
+    fn the_driver_gives_pages() {
+        assert_eq!(granted(0), 256);
+        assert_eq!(granted(300), 512);
+        assert_eq!(granted(1 << 20), 2 << 20);
+        assert_eq!(granted((4 << 20) + 1), 6 << 20);
+        assert_eq!(granted(u64::MAX), u64::MAX);
+    }
 
     #[test]
     fn classes_waste_little() {
         assert_eq!(class(0), 256);
         assert_eq!(class(256), 256);
         assert_eq!(class(257), 512);
-        assert_eq!(class(1 << 20), 1 << 20);
-        assert_eq!(class((1 << 20) + 1), (1 << 20) + (1 << 18));
-        for bytes in [2000, 5000, 12345, 1 << 30, 3 << 30] {
+        assert_eq!(class(1000 << 10), 2 << 20);
+        assert_eq!(class((16 << 20) + 1), 20 << 20);
+        for bytes in [2000, 5000, 12345, 100_000_000, 1 << 30, 3 << 30] {
             assert!(class(bytes) >= bytes && class(bytes) <= bytes + bytes / 4);
         }
         assert_eq!(class(u64::MAX), u64::MAX);

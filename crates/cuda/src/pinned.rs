@@ -79,34 +79,6 @@ impl Pinned {
         // SAFETY: as in `send`.
         unsafe { self.context.copy_in(to, self.start, len, stream) }
     }
-
-    /// Copies all `(address, bytes)` to the host, one after the other, and waits once.
-    pub(crate) fn receive(&mut self, from: &[(Address, usize)], stream: &Stream) -> Result<&[u8]> {
-        let total: usize = from.iter().map(|(_, bytes)| bytes).sum();
-        if total > self.len {
-            *self = Pinned::new(&self.context, total.next_power_of_two())?;
-        }
-        let mut at = 0;
-        for (address, bytes) in from.iter().filter(|(_, bytes)| *bytes > 0) {
-            // SAFETY: inside the memory, borrowed exclusively until the wait below.
-            let queued = unsafe {
-                self.context
-                    .copy_out(self.start.add(at), *address, *bytes, stream)
-            };
-            if let Err(error) = queued {
-                // What was queued before must not write later.
-                let _ = stream.wait();
-                return Err(error);
-            }
-            at += bytes;
-        }
-        stream.wait()?;
-        if total == 0 {
-            return Ok(&[]);
-        }
-        // SAFETY: initialised bytes, and no copy is under way.
-        Ok(unsafe { std::slice::from_raw_parts(self.start, total) })
-    }
 }
 
 impl Drop for Pinned {
@@ -116,6 +88,64 @@ impl Drop for Pinned {
             // An error has nowhere to go.
             let _ = unsafe { self.context.unpin(self.start) };
         }
+    }
+}
+
+/// Pinned memory for copies to the host.
+pub(crate) struct Reads {
+    memory: Pinned,
+    /// Behind the last copy.
+    end: Event,
+}
+
+impl Reads {
+    pub(crate) fn new(context: &Arc<Context>) -> Result<Reads> {
+        Ok(Reads {
+            memory: Pinned::new(context, 0)?,
+            end: Event::new(context)?,
+        })
+    }
+
+    /// Queues copies of all `(address, bytes)`, one after the other, has `meanwhile`
+    /// queue more, and waits for the copies.
+    pub(crate) fn receive<E: From<CudaError>>(
+        &mut self,
+        from: &[(Address, usize)],
+        stream: &Stream,
+        meanwhile: impl FnOnce() -> Result<(), E>,
+    ) -> Result<&[u8], E> {
+        let total: usize = from.iter().map(|(_, bytes)| bytes).sum();
+        if total > self.memory.len {
+            self.memory = Pinned::new(&self.memory.context, total.next_power_of_two())?;
+        }
+        let queued = self
+            .queue(from, stream)
+            .map_err(E::from)
+            .and_then(|()| meanwhile());
+        let waited = match &queued {
+            Ok(()) => self.end.wait(),
+            // What was queued must not write later.
+            Err(_) => stream.wait(),
+        };
+        queued?;
+        waited?;
+        if total == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: initialised bytes, and no copy is under way.
+        Ok(unsafe { std::slice::from_raw_parts(self.memory.start, total) })
+    }
+
+    fn queue(&mut self, from: &[(Address, usize)], stream: &Stream) -> Result<()> {
+        let (context, start) = (&self.memory.context, self.memory.start);
+        let mut at = 0;
+        for (address, bytes) in from.iter().filter(|(_, bytes)| *bytes > 0) {
+            // SAFETY: inside the memory, borrowed exclusively until the wait in
+            // `receive`.
+            unsafe { context.copy_out(start.add(at), *address, *bytes, stream)? };
+            at += bytes;
+        }
+        self.end.record(stream)
     }
 }
 

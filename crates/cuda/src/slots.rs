@@ -8,13 +8,13 @@ use crate::driver::Address;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::matrix::Matrix;
-use crate::memory::Buffer;
+use crate::memory::{Buffer, granted};
 
 /// Parts begin at multiples of this, so that any number in them can be read whole.
 const ALIGNMENT: usize = 256;
 
-/// Bytes by which slots are freed.
-const CHUNK: usize = 16 << 20;
+/// Bytes by which slots are freed, at least and at most.
+const CHUNK: [usize; 2] = [16 << 20, 80 << 20];
 
 /// Slots of equal size, each with the gate, up and down matrix of an expert.
 ///
@@ -24,6 +24,8 @@ pub struct Slots {
     gpu: Gpu,
     parts: [usize; 3],
     slot_bytes: usize,
+    /// Of a whole chunk.
+    chunk_slots: usize,
     chunks: Vec<Chunk>,
     states: Vec<State>,
 }
@@ -49,10 +51,12 @@ impl Slots {
     /// `slots` slots whose parts have room for `parts` bytes.
     pub fn new(gpu: &Gpu, slots: usize, parts: [usize; 3]) -> Result<Slots> {
         let sizes = parts.map(|bytes| bytes.next_multiple_of(ALIGNMENT));
+        let slot_bytes = sizes.iter().sum();
         let mut new = Slots {
             gpu: gpu.clone(),
             parts,
-            slot_bytes: sizes.iter().sum(),
+            slot_bytes,
+            chunk_slots: chunk_slots(slot_bytes),
             chunks: Vec::new(),
             states: Vec::new(),
         };
@@ -71,7 +75,7 @@ impl Slots {
     }
 
     /// Bytes of the GPU's memory that they take, which is more than
-    /// [`Slots::slot_bytes`] each after slots were taken away, by 16 MiB at most.
+    /// [`Slots::slot_bytes`] each by a part of a chunk, 80 MiB at most.
     pub fn bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.buffer.bytes).sum()
     }
@@ -90,7 +94,7 @@ impl Slots {
         let before = self.chunks.len();
         while room < slots {
             // At least one, exactly as many as are wanted in the last.
-            let count = (CHUNK / self.slot_bytes.max(1)).max(1).min(slots - room);
+            let count = self.chunk_slots.min(slots - room);
             let bytes = count * self.slot_bytes;
             let buffer = self.gpu.memory().allocate(bytes as u64, self.gpu.main());
             match buffer {
@@ -240,5 +244,36 @@ impl Drop for Slots {
 impl std::fmt::Debug for Slots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Slots({} of {} bytes)", self.len(), self.slot_bytes)
+    }
+}
+
+/// As many as leave next to nothing of the pages that the driver gives for them.
+fn chunk_slots(slot_bytes: usize) -> usize {
+    let slot_bytes = slot_bytes.max(1);
+    let [least, most] = CHUNK.map(|bytes| (bytes / slot_bytes).max(1));
+    let wasted = |slots: &usize| {
+        let bytes = (slots * slot_bytes) as u64;
+        // In thousandths, so that of nearly equal ones the smaller is taken.
+        1000 * (granted(bytes) - bytes) / bytes
+    };
+    (least.div_ceil(2)..=most)
+        .min_by_key(wasted)
+        .unwrap_or(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunk_slots;
+    use crate::memory::granted;
+
+    #[test]
+    fn chunks_fill_their_pages() {
+        // Experts of Qwen3-Next in Q4_K, some with a down matrix in Q6_K; tiny ones, and
+        // one that is larger than a chunk.
+        for slot in [1_769_472, 2_039_808, 9_216, 256, 100 << 20] {
+            let bytes = (chunk_slots(slot) * slot) as u64;
+            assert!(granted(bytes) - bytes <= bytes / 500, "{slot}: {bytes}");
+        }
+        assert_eq!(chunk_slots(3 << 20), 4);
     }
 }

@@ -148,7 +148,7 @@ impl Engine {
         } = examine(checkpoint, options.precision)?;
         let text = Arc::new(TextAssets::read(&checkpoint)?);
         sizes.program_bytes = hardware::process_bytes();
-        let (gpu, placement) = gpu::place_and_open(&mut sizes, &mut hardware, options);
+        let (gpu, mut placement) = gpu::place_and_open(&mut sizes, &mut hardware, options);
         if !placement.fits {
             return Err(EngineError::Budget(placement.notes.join(" ")));
         }
@@ -189,7 +189,10 @@ impl Engine {
         experts.resize(placement.experts_per_layer, is_even(&options.memory));
         experts.set_preloading(preloading(&options.memory));
         if let (Some(gpu), Some(link)) = (&gpu, link) {
-            experts.offload(gpu, placement.gpu.layers, placement.gpu.experts, link)?;
+            let wanted = placement.gpu.experts;
+            experts.offload(gpu, placement.gpu.layers, wanted, link)?;
+            let got = experts.vram_slots();
+            placement.notes.extend(fewer_slots(wanted, got));
         }
         if let Some(folder) = &options.profiles {
             experts.use_profile(profile_path(folder, &info), &model_id(&info));
@@ -229,6 +232,11 @@ impl Engine {
     /// The GPU that computes a part of the model.
     pub fn gpu(&self) -> Option<&Gpu> {
         self.gpu.as_ref()
+    }
+
+    /// VRAM that the GPU's driver takes besides what is asked of it.
+    pub fn gpu_program_bytes(&self) -> u64 {
+        self.sizes.gpu_program_bytes
     }
 
     /// VRAM of the GPU, if the machine has one.
@@ -274,12 +282,7 @@ impl Engine {
         self.experts.set_preloading(preloading(memory));
         let wanted = self.apply_slots();
         let got = self.experts.vram_slots();
-        if got < wanted {
-            self.placement.notes.push(format!(
-                "The GPU has no memory for {wanted} experts per layer and keeps {got}. Close \
-                 programs that use it, then set the limit again."
-            ));
-        }
+        self.placement.notes.extend(fewer_slots(wanted, got));
         Ok(&self.placement)
     }
 
@@ -499,6 +502,16 @@ fn policy(memory: &MemorySettings) -> Policy {
         CachePolicy::Lru => Policy::Lru,
         CachePolicy::Learned => Policy::Learned,
     }
+}
+
+/// A note if a GPU took fewer experts per layer than were planned.
+fn fewer_slots(wanted: usize, got: usize) -> Option<String> {
+    (got < wanted).then(|| {
+        format!(
+            "The GPU has no memory for {wanted} experts per layer and keeps {got}. Close programs \
+             that use it, then set the limit again."
+        )
+    })
 }
 
 fn preloading(memory: &MemorySettings) -> bool {

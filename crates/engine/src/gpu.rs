@@ -58,12 +58,13 @@ pub fn place_and_open(
 }
 
 fn open(sizes: &mut ModelSizes, options: &LoadOptions, budget: u64) -> Opened {
-    let before = hardware::vram_used();
+    let found = moestro_cuda::probe()?;
+    let before = found.first().and_then(hardware::vram_used);
     let gpu = match &options.gpu_kernels {
         None => Gpu::open(0, budget)?,
         Some(kernels) => Gpu::open_with(0, budget, kernels)?,
     };
-    if let (Some(before), Some(after)) = (before, hardware::vram_used()) {
+    if let (Some(before), Some(after)) = (before, hardware::vram_used(gpu.info())) {
         sizes.gpu_program_bytes = after.saturating_sub(before + gpu.used());
     }
     Ok(gpu)

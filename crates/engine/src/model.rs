@@ -121,7 +121,10 @@ impl Model {
             part.state.position += part.tokens.len();
         }
         let x = match wanted {
-            Logits::None => return Ok(logits_tensor(Vec::new(), b.vocabulary)?),
+            Logits::None => {
+                experts.copy_up()?;
+                return Ok(logits_tensor(Vec::new(), b.vocabulary)?);
+            }
             // One token each is all there is.
             Logits::Last if tokens.len() > parts.len() => x.select(cx, b.hidden, &lasts(parts))?,
             Logits::Last | Logits::All => x,
@@ -129,7 +132,9 @@ impl Model {
         let head = self.head.as_ref().unwrap_or(&self.embeddings);
         let x = x.moved(cx, self.norm.place())?;
         let x = ops::rms_norm(cx, &x, &self.norm, b.norm_eps)?;
-        let logits = ops::linear(cx, head, &x)?.to_host()?.into_owned();
+        let logits = ops::linear(cx, head, &x)?;
+        experts.copy_up()?;
+        let logits = logits.to_host()?.into_owned();
         Ok(logits_tensor(logits, b.vocabulary)?)
     }
 

@@ -87,7 +87,7 @@ pub fn attention(
         let arguments = Attention {
             blocks: cache.table(),
             q: q.address(),
-            out: out.address(),
+            out: out.address_mut(),
             partial: partial.as_ref().map_or(0, Array::address),
             first_row: word(rows.start + first),
             rows: word(count),

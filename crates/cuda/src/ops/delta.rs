@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use moestro_kernels::DeltaShape;
 
-use crate::arguments::{Conv, Delta, Gates};
+use crate::arguments::{Conv, Delta};
 use crate::array::Array;
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -45,8 +45,8 @@ pub fn causal_conv_silu(
     let arguments = Conv {
         x: x.address(),
         weight: weight.address(),
-        state: state.address(),
-        out: out.address(),
+        state: state.address_mut(),
+        out: out.address_mut(),
         first_row: word(rows.start),
         rows: word(rows.len()),
         channels: word(channels),
@@ -60,49 +60,26 @@ pub fn causal_conv_silu(
     )
 }
 
-/// Decay and write strength from their projections: `g = -exp(a_log) * softplus(a +
-/// dt_bias)` and `beta = sigmoid(b)`, in this order; `a` and `b` are `[t, n]`, `a_log`
-/// and `dt_bias` are `[n]`.
-///
-/// # Panics
-/// If the lengths do not fit.
-pub fn delta_gates(
-    gpu: &Gpu,
-    a: &Array,
-    b: &Array,
-    a_log: &Array,
-    dt_bias: &Array,
-) -> Result<(Array, Array)> {
-    let n = a_log.len();
-    assert_eq!(dt_bias.len(), n, "delta_gates: one bias per head");
-    row_count("delta_gates input", a.len(), n);
-    assert_eq!(a.len(), b.len(), "delta_gates: equal shapes");
-    let (g, beta) = (gpu.empty(a.len())?, gpu.empty(a.len())?);
-    let arguments = Gates {
-        a: a.address(),
-        b: b.address(),
-        a_log: a_log.address(),
-        dt_bias: dt_bias.address(),
-        g: g.address(),
-        beta: beta.address(),
-        len: word(a.len()),
-        heads: word(n),
-    };
-    gpu.launch(
-        "delta_gates",
-        [a.len().div_ceil(128), 1, 1],
-        128,
-        &arguments,
-    )?;
-    Ok((g, beta))
+/// What decay and write strength of each head come from: `exp(-exp(a_log) *
+/// softplus(a + dt_bias))` and `sigmoid(b)`.
+#[derive(Clone, Copy)]
+pub struct DeltaGates<'a> {
+    /// `[t, value_heads]`
+    pub a: &'a Array,
+    /// `[t, value_heads]`
+    pub b: &'a Array,
+    /// `[value_heads]`
+    pub a_log: &'a Array,
+    /// `[value_heads]`
+    pub dt_bias: &'a Array,
 }
 
 /// Runs the tokens `rows` through the gated delta rule.
 ///
 /// `qkv` is `[t, queries | keys | values]`, not yet normalised, of `key_heads *
-/// key_dim` twice and `value_heads * value_dim`; `g`, the logarithm of the decay, and
-/// `beta` are `[t, value_heads]`; `state` is `[value_heads, key_dim, value_dim]`, read
-/// and written; `out` is `[t, value_heads, value_dim]`, of which `rows` are written.
+/// key_dim` twice and `value_heads * value_dim`; `state` is `[value_heads, key_dim,
+/// value_dim]`, read and written; `out` is `[t, value_heads, value_dim]`, of which
+/// `rows` are written.
 ///
 /// # Panics
 /// If the lengths do not fit, or keys have more than 256 dimensions.
@@ -111,8 +88,7 @@ pub fn delta_rule(
     gpu: &Gpu,
     shape: DeltaShape,
     qkv: &Array,
-    g: &Array,
-    beta: &Array,
+    gates: DeltaGates,
     rows: Range<usize>,
     state: &mut Array,
     out: &mut Array,
@@ -131,10 +107,18 @@ pub fn delta_rule(
         (1..=256).contains(&key_dim) && value_dim > 0,
         "delta_rule: {shape:?}"
     );
-    let t = row_count("delta_rule decay", g.len(), value_heads);
+    let DeltaGates {
+        a,
+        b,
+        a_log,
+        dt_bias,
+    } = gates;
+    let t = row_count("delta_rule decay", a.len(), value_heads);
     let width = 2 * key_heads * key_dim + value_heads * value_dim;
     assert_eq!(qkv.len(), t * width, "delta_rule: qkv is [{t}, {width}]");
-    assert_eq!(beta.len(), g.len(), "delta_rule: beta is [t, value_heads]");
+    assert_eq!(b.len(), a.len(), "delta_rule: a and b are [t, value_heads]");
+    let per_head = a_log.len() == value_heads && dt_bias.len() == value_heads;
+    assert!(per_head, "delta_rule: one decay and one bias per head");
     assert_eq!(
         state.len(),
         value_heads * key_dim * value_dim,
@@ -151,10 +135,12 @@ pub fn delta_rule(
     }
     let arguments = Delta {
         qkv: qkv.address(),
-        g: g.address(),
-        beta: beta.address(),
-        state: state.address(),
-        out: out.address(),
+        a: a.address(),
+        b: b.address(),
+        a_log: a_log.address(),
+        dt_bias: dt_bias.address(),
+        state: state.address_mut(),
+        out: out.address_mut(),
         first_row: word(rows.start),
         rows: word(rows.len()),
         key_heads: word(key_heads),

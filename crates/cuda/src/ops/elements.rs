@@ -1,7 +1,7 @@
 //! Element-wise operations and those that move rows.
 
-use crate::arguments::Elements;
-use crate::array::Array;
+use crate::arguments::{Elements, FEW, Mix};
+use crate::array::{Array, Indices};
 use crate::driver::Address;
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -23,7 +23,7 @@ pub(crate) fn each(gpu: &Gpu, kernel: &'static str, len: usize, arguments: Eleme
 pub fn add(gpu: &Gpu, acc: &mut Array, y: &Array) -> Result<()> {
     assert_eq!(acc.len(), y.len(), "add: equal lengths");
     let arguments = Elements {
-        a: acc.address(),
+        a: acc.address_mut(),
         b: y.address(),
         ..Elements::default()
     };
@@ -37,7 +37,7 @@ pub fn add(gpu: &Gpu, acc: &mut Array, y: &Array) -> Result<()> {
 pub fn sigmoid_gate(gpu: &Gpu, x: &mut Array, gate: &Array) -> Result<()> {
     assert_eq!(x.len(), gate.len(), "sigmoid_gate: one gate per value");
     let arguments = Elements {
-        a: x.address(),
+        a: x.address_mut(),
         b: gate.address(),
         ..Elements::default()
     };
@@ -51,31 +51,11 @@ pub fn sigmoid_gate(gpu: &Gpu, x: &mut Array, gate: &Array) -> Result<()> {
 pub fn silu_mul(gpu: &Gpu, gate: &mut Array, up: &Array) -> Result<()> {
     assert_eq!(gate.len(), up.len(), "silu_mul: equal lengths");
     let arguments = Elements {
-        a: gate.address(),
+        a: gate.address_mut(),
         b: up.address(),
         ..Elements::default()
     };
     each(gpu, "silu_mul", gate.len(), arguments)
-}
-
-/// `acc[t, n] += sigmoid(gate[t]) * y[t, n]`.
-///
-/// # Panics
-/// If the lengths do not fit.
-pub fn add_scaled_sigmoid(gpu: &Gpu, acc: &mut Array, y: &Array, gate: &Array) -> Result<()> {
-    assert_eq!(acc.len(), y.len(), "add_scaled_sigmoid: equal shapes");
-    if acc.is_empty() {
-        return Ok(());
-    }
-    let width = row_count("add_scaled_sigmoid", acc.len(), gate.len());
-    let arguments = Elements {
-        a: acc.address(),
-        b: y.address(),
-        c: gate.address(),
-        width: word(width),
-        ..Elements::default()
-    };
-    each(gpu, "add_scaled_sigmoid", acc.len(), arguments)
 }
 
 /// Queries and gates of heads of `dim` that lie one behind the other, `[t, heads,
@@ -98,37 +78,60 @@ pub fn split_gate(gpu: &Gpu, projected: &Array, dim: usize) -> Result<(Array, Ar
     Ok((query, gate))
 }
 
-/// `out[t] = sum over j of weights[t, j] * x[rows[t, j]]` in the order of `j`, for
-/// `weights` and `rows` of `[t, k]` and rows of `width`. A row beyond `x`, such as
-/// `u32::MAX`, counts nothing.
+/// `x[t] += sum over j of weights[t, j] * outputs[rows[t, j]]` in the order of `j`, for
+/// `weights` and `rows` of `[t, k]`, with `sigmoid(gate[t]) * shared[t]` in the sum if
+/// there is a `shared` expert and its gate. A row beyond `outputs`, such as `u32::MAX`,
+/// counts nothing.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn weighted_rows(
+pub fn add_experts(
     gpu: &Gpu,
-    x: &Array,
+    x: &mut Array,
+    outputs: &Array,
     rows: &[u32],
     weights: &Array,
+    shared: Option<(&Array, &Array)>,
     k: usize,
-    width: usize,
-) -> Result<Array> {
-    assert_eq!(rows.len(), weights.len(), "weighted_rows: a weight per row");
-    let limit = row_count("weighted_rows", x.len(), width);
-    let t = row_count("weighted_rows", rows.len(), k);
-    let out = gpu.empty(t * width)?;
-    let rows = gpu.indices(rows)?;
-    let arguments = Elements {
-        b: x.address(),
-        c: weights.address(),
-        out: out.address(),
-        rows: rows.address(),
+) -> Result<()> {
+    assert_eq!(rows.len(), weights.len(), "add_experts: a weight per row");
+    let t = row_count("add_experts", rows.len(), k);
+    if t == 0 {
+        return Ok(());
+    }
+    let width = row_count("add_experts", x.len(), t);
+    let limit = row_count("add_experts outputs", outputs.len(), width);
+    if let Some((shared, gate)) = shared {
+        assert_eq!(shared.len(), x.len(), "add_experts: equal shapes");
+        assert_eq!(gate.len(), t, "add_experts: a gate per token");
+    }
+    let mut few = [0; FEW];
+    let list = match few.get_mut(..k) {
+        Some(few) if t == 1 => {
+            few.copy_from_slice(rows);
+            None
+        }
+        _ => Some(gpu.indices(rows)?),
+    };
+    let arguments = Mix {
+        x: x.address_mut(),
+        outputs: outputs.address(),
+        weights: weights.address(),
+        shared: shared.map_or(0, |(shared, _)| shared.address()),
+        gate: shared.map_or(0, |(_, gate)| gate.address()),
+        rows: list.as_ref().map_or(0, Indices::address),
+        len: word(x.len()),
         width: word(width),
         each: word(k),
         limit: word(limit),
-        ..Elements::default()
+        few,
     };
-    each(gpu, "weighted_rows", out.len(), arguments)?;
-    Ok(out)
+    gpu.launch(
+        "add_experts",
+        [x.len().div_ceil(256), 1, 1],
+        256,
+        &arguments,
+    )
 }
 
 /// Some rows of `x`, rows of `width`, in this order.

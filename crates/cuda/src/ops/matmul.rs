@@ -47,7 +47,7 @@ pub fn matmul_many(gpu: &Gpu, ws: &[Matrix], x: &Array) -> Result<Vec<Array>> {
     let outs = ws.iter().map(|w| gpu.empty(t * w.rows()));
     let outs = outs.collect::<Result<Vec<_>>>()?;
     reading(gpu, ws, || {
-        let mut input = Input::new(gpu, x.address(), t, cols);
+        let mut input = Input::of(gpu, x, t, cols);
         let mut products = Vec::with_capacity(ws.len());
         for (w, out) in ws.iter().zip(&outs) {
             let (x, about) = input.for_matrix(w)?;
@@ -97,6 +97,8 @@ pub fn rows(gpu: &Gpu, w: Matrix, ids: &[u32]) -> Result<Array> {
 /// when it is first asked for.
 pub(crate) struct Input<'a> {
     gpu: &'a Gpu,
+    /// If it is all of it, which then keeps its rounded form.
+    array: Option<&'a Array>,
     x: Address,
     rows: usize,
     cols: usize,
@@ -108,14 +110,24 @@ pub(crate) struct Input<'a> {
 
 /// Activations as signed bytes.
 pub(crate) struct Rounded {
-    pub(crate) q: Array,
-    pub(crate) about: Array,
+    q: Array,
+    about: Array,
 }
 
 impl<'a> Input<'a> {
-    pub(crate) fn new(gpu: &'a Gpu, x: Address, rows: usize, cols: usize) -> Input<'a> {
+    /// All rows of an array.
+    pub(crate) fn of(gpu: &'a Gpu, x: &'a Array, rows: usize, cols: usize) -> Input<'a> {
+        Input {
+            array: Some(x),
+            ..Input::at(gpu, x.address(), rows, cols)
+        }
+    }
+
+    /// Rows that begin at an address.
+    pub(crate) fn at(gpu: &'a Gpu, x: Address, rows: usize, cols: usize) -> Input<'a> {
         Input {
             gpu,
+            array: None,
             x,
             rows,
             cols,
@@ -131,16 +143,18 @@ impl<'a> Input<'a> {
         match (w.order(), integers) {
             (None, false) => Ok((self.x, 0)),
             (None, true) => {
+                if let Some(array) = self.array {
+                    return Ok(array.rounded()?.from(0));
+                }
                 let rounded = match self.rounded.take() {
                     Some(rounded) => rounded,
                     None => self.round(0)?,
                 };
-                let rounded = self.rounded.insert(rounded);
-                Ok((rounded.q.address(), rounded.about.address()))
+                Ok(self.rounded.insert(rounded).from(0))
             }
             (Some(order), true) => {
                 let rounded = self.round(order)?;
-                let addresses = (rounded.q.address(), rounded.about.address());
+                let addresses = rounded.from(0);
                 self.ordered.push(rounded);
                 Ok(addresses)
             }
@@ -170,6 +184,21 @@ impl<'a> Input<'a> {
 }
 
 impl Rounded {
+    /// Queues the rounding of whole groups.
+    pub(crate) fn of(gpu: &Gpu, x: &Array) -> Result<Rounded> {
+        let rounded = Rounded::empty(gpu, x.len())?;
+        rounded.fill(
+            gpu,
+            Quantize {
+                x: x.address(),
+                rows: word(x.len() / GROUP),
+                cols: word(GROUP),
+                ..Quantize::default()
+            },
+        )?;
+        Ok(rounded)
+    }
+
     /// Room for `len` activations, whole groups.
     pub(crate) fn empty(gpu: &Gpu, len: usize) -> Result<Rounded> {
         Ok(Rounded {
@@ -186,7 +215,7 @@ impl Rounded {
             ..from
         };
         let groups = from.rows as usize * (from.cols as usize / GROUP);
-        gpu.launch("quantize", [groups.div_ceil(16), 1, 1], 128, &arguments)
+        gpu.launch("quantize", [groups.div_ceil(4), 1, 1], 128, &arguments)
     }
 
     /// Addresses from activation `at`, the first of a group, on.

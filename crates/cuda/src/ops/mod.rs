@@ -14,10 +14,9 @@ mod router;
 mod swiglu;
 
 pub use attention::attention;
-pub use delta::{causal_conv_silu, delta_gates, delta_rule};
-pub use elements::{
-    add, add_scaled_sigmoid, select_rows, sigmoid_gate, silu_mul, split_gate, weighted_rows,
-};
+pub use delta::{DeltaGates, causal_conv_silu, delta_rule};
+pub use elements::{add, add_experts, select_rows, sigmoid_gate, silu_mul, split_gate};
+pub(crate) use matmul::Rounded;
 pub use matmul::{matmul, matmul_many, rows};
 pub use norm::{add_rms_norm, gated_rms_norm, rms_norm};
 pub use rope::{RopeTable, rope};

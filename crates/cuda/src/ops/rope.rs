@@ -89,9 +89,10 @@ pub fn rope(
         rows.start <= rows.end && rows.end <= t,
         "rope: {rows:?} of {t}"
     );
+    let x = x.address_mut();
     table.with(gpu, first_position + rows.len(), |table| {
         let arguments = Rope {
-            x: x.address(),
+            x,
             table: table.address(),
             first_row: word(rows.start),
             rows: word(rows.len()),

@@ -24,8 +24,8 @@ pub struct ExpertTask<'a> {
     pub first_row: usize,
 }
 
-/// Computes all tasks over the rows of `x`, `[t, hidden]`, in four launches if they
-/// are of one shape and format. Other rows of `out` stay as they are.
+/// Computes all tasks over the rows of `x`, `[t, hidden]`, in three launches if they
+/// are of one shape and format and `x` is rounded already. Other rows of `out` stay as they are.
 ///
 /// # Panics
 /// If the shapes of a task do not fit together, a token is not a row of `x`, or a
@@ -108,7 +108,7 @@ fn project(
         true => None,
         false => Some(gpu.indices(&lists)?),
     };
-    let mut input = Input::new(gpu, x.address(), t, x.len() / t.max(1));
+    let mut input = Input::of(gpu, x, t, x.len() / t.max(1));
     let mut products = Vec::with_capacity(2 * tasks.len());
     for ((task, begin), place) in tasks.iter().zip(begins).zip(places) {
         let tokens = match (&lists, place) {
@@ -184,6 +184,7 @@ fn down(
     let mut products = Vec::with_capacity(tasks.len());
     // Held until their products are queued.
     let mut inputs = Vec::new();
+    let first = out.address_mut();
     for (task, begin) in tasks.iter().zip(begins) {
         let w = &task.down;
         let integers = names::of(w.format()).kind == Kind::Integers;
@@ -191,7 +192,7 @@ fn down(
             Some(rounded) if integers && w.order().is_none() => rounded.from(*begin),
             _ => {
                 let n = task.tokens.len();
-                let mut input = Input::new(gpu, inner.at(*begin), n, w.cols());
+                let mut input = Input::at(gpu, inner.at(*begin), n, w.cols());
                 let addresses = input.for_matrix(w)?;
                 inputs.push(input);
                 addresses
@@ -204,7 +205,7 @@ fn down(
                 weights: w.address(),
                 x,
                 about,
-                out: out.at(task.first_row * w.rows()),
+                out: first + 4 * (task.first_row * w.rows()) as Address,
                 rows: word(w.rows()),
                 count: word(task.tokens.len()),
                 ..Piece::default()

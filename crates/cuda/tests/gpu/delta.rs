@@ -1,7 +1,7 @@
 //! The recurrent layers.
 
 use crate::common::{Fixture, Random, assert_close, assert_same, fixture, put};
-use moestro_cuda::{causal_conv_silu, delta_gates, delta_rule};
+use moestro_cuda::{DeltaGates, causal_conv_silu, delta_rule};
 use moestro_kernels::{self as cpu, DeltaShape, Rows};
 
 #[test]
@@ -36,30 +36,14 @@ fn the_convolution_carries_its_state() {
     }
 }
 
-#[test]
-fn gates_equal_the_cpu() {
-    let f = fixture(2);
-    let mut random = Random::new(2);
-    let n = 32;
-    let mut a: Vec<f32> = random.floats(3 * n).iter().map(|x| x * 10.0).collect();
-    a[5] = 50.0;
-    a[6] = -50.0;
-    let b = random.floats(3 * n);
-    let (a_log, bias) = (random.floats(n), random.floats(n));
-    let on = |x: &[f32]| put(&f, x);
-    let (g, beta) = delta_gates(&f.gpu, &on(&a), &on(&b), &on(&a_log), &on(&bias)).unwrap();
-    let (mut want_g, mut want_beta) = (vec![0.0; a.len()], vec![0.0; a.len()]);
-    cpu::delta_gates(&a, &b, &a_log, &bias, &mut want_g, &mut want_beta);
-    assert_close(&g.read().unwrap(), &want_g, 1e-6, "decay");
-    assert_close(&beta.read().unwrap(), &want_beta, 1e-6, "write strength");
-}
-
 struct Inputs {
     shape: DeltaShape,
     tokens: usize,
     qkv: Vec<f32>,
-    g: Vec<f32>,
-    beta: Vec<f32>,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    a_log: Vec<f32>,
+    dt_bias: Vec<f32>,
     state: Vec<f32>,
 }
 
@@ -67,12 +51,17 @@ impl Inputs {
     fn new(random: &mut Random, shape: DeltaShape, tokens: usize) -> Inputs {
         let heads = shape.value_heads;
         let keys = shape.key_heads * shape.key_dim;
-        let decay = random.floats(tokens * heads);
-        let beta = random.floats(tokens * heads);
+        let mut a: Vec<f32> = random.floats(tokens * heads);
+        a.iter_mut().for_each(|a| *a *= 10.0);
+        // Where the softplus is all of its argument, or next to nothing.
+        a[0] = 50.0;
+        a[tokens * heads / 2] = -50.0;
         Inputs {
             qkv: random.floats(tokens * (2 * keys + heads * shape.value_dim)),
-            g: decay.iter().map(|x| -x.abs()).collect(),
-            beta: beta.iter().map(|x| x.abs()).collect(),
+            a,
+            b: random.floats(tokens * heads),
+            a_log: random.floats(heads),
+            dt_bias: random.floats(heads),
             state: random.floats(heads * shape.key_dim * shape.value_dim),
             shape,
             tokens,
@@ -81,16 +70,21 @@ impl Inputs {
 
     /// Outputs and state, in parts of so many tokens.
     fn on_gpu(&self, f: &Fixture, part: usize) -> (Vec<f32>, Vec<f32>) {
-        let (qkv, g, beta) = (put(f, &self.qkv), put(f, &self.g), put(f, &self.beta));
+        let qkv = put(f, &self.qkv);
+        let [a, b, a_log, dt_bias] =
+            [&self.a, &self.b, &self.a_log, &self.dt_bias].map(|values| put(f, values));
+        let gates = DeltaGates {
+            a: &a,
+            b: &b,
+            a_log: &a_log,
+            dt_bias: &dt_bias,
+        };
         let mut state = put(f, &self.state);
         let width = self.shape.value_heads * self.shape.value_dim;
         let mut out = f.gpu.zeros(self.tokens * width).unwrap();
         for first in (0..self.tokens).step_by(part) {
             let rows = first..self.tokens.min(first + part);
-            delta_rule(
-                &f.gpu, self.shape, &qkv, &g, &beta, rows, &mut state, &mut out,
-            )
-            .unwrap();
+            delta_rule(&f.gpu, self.shape, &qkv, gates, rows, &mut state, &mut out).unwrap();
         }
         (out.read().unwrap(), state.read().unwrap())
     }
@@ -101,7 +95,10 @@ impl Inputs {
         let part = |len, at| Rows::strided(&self.qkv, len, 2 * keys + values, at);
         let (q, k, v) = (part(keys, 0), part(keys, keys), part(values, 2 * keys));
         let (mut state, mut out) = (self.state.clone(), vec![0.0; self.tokens * values]);
-        cpu::delta_rule(&f.c, s, q, k, v, &self.g, &self.beta, &mut state, &mut out);
+        let (mut g, mut beta) = (self.a.clone(), self.a.clone());
+        let (a_log, dt_bias) = (&self.a_log, &self.dt_bias);
+        cpu::delta_gates(&self.a, &self.b, a_log, dt_bias, &mut g, &mut beta);
+        cpu::delta_rule(&f.c, s, q, k, v, &g, &beta, &mut state, &mut out);
         (out, state)
     }
 }

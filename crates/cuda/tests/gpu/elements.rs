@@ -40,15 +40,11 @@ fn gates_equal_the_cpu() {
         let mut y: Vec<f32> = random.floats(rows * width);
         y[0] = 100.0;
         y[1] = -100.0;
-        let gate = random.floats(rows);
         let mut on_x = put(&f, &x);
         let on_y = put(&f, &y);
         sigmoid_gate(&f.gpu, &mut on_x, &on_y).unwrap();
         cpu::sigmoid_gate(&f.c, &mut x, &y);
         assert_close(&on_x.read().unwrap(), &x, 2e-6, "sigmoid gate");
-        add_scaled_sigmoid(&f.gpu, &mut on_x, &on_y, &put(&f, &gate)).unwrap();
-        cpu::add_scaled_sigmoid(&f.c, &mut x, &y, &gate);
-        assert_close(&on_x.read().unwrap(), &x, 2e-6, "scaled sigmoid");
         let before = on_x.read().unwrap();
         add(&f.gpu, &mut on_x, &on_y).unwrap();
         let want: Vec<f32> = before.iter().zip(&y).map(|(a, b)| a + b).collect();

@@ -1,7 +1,7 @@
 //! Experts: groups of tokens through their networks, and the sum of what they say.
 
 use crate::common::{Fixture, Random, Weights, assert_close, assert_same, fixture, put};
-use moestro_cuda::{ExpertTask, router_topk, swiglu, weighted_rows};
+use moestro_cuda::{ExpertTask, add_experts, router_topk, swiglu};
 use moestro_kernels::{self as cpu, Format};
 
 /// Rounding of the inner activations may fall the other way where the exponential
@@ -131,7 +131,7 @@ fn more_experts_than_travel_with_a_launch() {
 }
 
 #[test]
-fn decode_takes_four_launches_and_no_copies() {
+fn decode_takes_three_launches_and_no_copies() {
     let f = fixture(4);
     let mut random = Random::new(4);
     let x = put(&f, &random.floats(HIDDEN));
@@ -162,8 +162,9 @@ fn decode_takes_four_launches_and_no_copies() {
         let after = f.counts();
         [0, 1, 2].map(|i| after[i] - before[i])
     };
-    step(&mut out);
-    assert_eq!(step(&mut out), [4, 0, 0], "launches, copies, allocations");
+    assert_eq!(step(&mut out)[0], 4, "launches the first time");
+    // The activations are rounded once.
+    assert_eq!(step(&mut out), [3, 0, 0], "launches, copies, allocations");
 }
 
 #[test]
@@ -255,26 +256,40 @@ fn a_broken_router_still_chooses_different_experts() {
 fn experts_are_summed_in_the_order_of_the_choice() {
     let f = fixture(8);
     let mut random = Random::new(8);
-    let (width, k) = (300, 3);
-    let x = random.floats(6 * width);
-    let weights = random.floats(2 * k);
-    let rows = [5usize, 0, 3, 1, 1, 2];
-    let mut want = vec![0.0; 2 * width];
-    cpu::weighted_rows(&f.c, &x, &rows, &weights, k, &mut want);
-    let numbers = rows.map(|row| row as u32);
-    let sum = |rows: &[u32]| {
-        let (x, weights) = (put(&f, &x), put(&f, &weights));
-        let sum = weighted_rows(&f.gpu, &x, rows, &weights, k, width).unwrap();
-        sum.read().unwrap()
-    };
-    assert_same(&sum(&numbers), &want, "all rows");
-    // A row that is not there counts nothing.
-    let mut some = numbers;
-    some[2] = u32::MAX;
-    let got = sum(&some);
-    for (column, got) in got[..width].iter().enumerate() {
-        let first = 0.0 + weights[0] * x[5 * width + column];
-        let want = weights[1].mul_add(x[column], first);
-        assert!((got - want).abs() < 1e-6, "column {column}");
+    // Few rows travel with the launch, many do not.
+    for (t, width, k) in [(2, 300, 3), (1, 2048, 10), (5, 64, 10)] {
+        let outputs = random.floats(t * k * width);
+        let (before, weights) = (random.floats(t * width), random.floats(t * k));
+        let (shared, gate) = (random.floats(t * width), random.floats(t));
+        let rows: Vec<usize> = (0..t * k)
+            .map(|_| random.next() as usize % (t * k))
+            .collect();
+        let mut sum = vec![0.0; t * width];
+        cpu::weighted_rows(&f.c, &outputs, &rows, &weights, k, &mut sum);
+        let added =
+            |sum: &[f32]| -> Vec<f32> { before.iter().zip(sum).map(|(x, sum)| x + sum).collect() };
+        let numbers: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+        let [on_outputs, on_weights, on_shared, on_gate] =
+            [&outputs, &weights, &shared, &gate].map(|values| put(&f, values));
+        let mix = |rows: &[u32], shared| {
+            let mut x = put(&f, &before);
+            add_experts(&f.gpu, &mut x, &on_outputs, rows, &on_weights, shared, k).unwrap();
+            x.read().unwrap()
+        };
+        assert_same(&mix(&numbers, None), &added(&sum), "all rows");
+        cpu::add_scaled_sigmoid(&f.c, &mut sum, &shared, &gate);
+        let got = mix(&numbers, Some((&on_shared, &on_gate)));
+        assert_close(&got, &added(&sum), 1e-6, "with a shared expert");
+        // A row that is not there counts nothing.
+        let mut some = numbers.clone();
+        some[k - 1] = u32::MAX;
+        let got = mix(&some, None);
+        for (column, got) in got[..width].iter().enumerate() {
+            let choices = rows[..k - 1].iter().zip(&weights);
+            let sum = choices.fold(0.0, |sum, (row, weight)| {
+                weight.mul_add(outputs[row * width + column], sum)
+            });
+            assert!((got - before[column] - sum).abs() < 1e-5, "column {column}");
+        }
     }
 }

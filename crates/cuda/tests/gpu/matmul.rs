@@ -1,7 +1,7 @@
 //! Products with every format.
 
 use crate::common::{Fixture, Random, Weights, assert_close, assert_same, fixture, put};
-use moestro_cuda::{matmul, matmul_many, rows};
+use moestro_cuda::{add, gated_rms_norm, matmul, matmul_many, rms_norm, rows};
 use moestro_kernels::{self as cpu, Format};
 
 /// Sums of some hundred products in another order.
@@ -196,4 +196,45 @@ fn a_large_product() {
         .read()
         .unwrap();
     assert_close(&got, &on_cpu(&f, &w, &x), 1e-5, "2048 columns");
+}
+
+/// Norms round their result on the way, and a rounded array that changes is rounded
+/// anew.
+#[test]
+fn activations_are_rounded_once_and_never_stale() {
+    let f = fixture(12);
+    let mut random = Random::new(12);
+    for cols in [128, 2048] {
+        let w = Weights::new(&f, &mut random, Format::Q8_0, 16, cols);
+        let product = |x: &moestro_cuda::Array| {
+            let product = matmul(&f.gpu, w.on_gpu(), x).unwrap();
+            product.read().unwrap()
+        };
+        let fresh = |x: &moestro_cuda::Array| product(&put(&f, &x.read().unwrap()));
+        let mut x = random.floats(3 * cols);
+        // Groups of nothing, and of what is no number.
+        x[..32].fill(0.0);
+        x[2 * cols + 40] = f32::NAN;
+        let [x, gate] = [x, random.floats(3 * cols)].map(|values| put(&f, &values));
+        let weight = put(&f, &random.floats(cols));
+        let plain = rms_norm(&f.gpu, &x, &weight, 1e-6).unwrap();
+        let mut gated = gated_rms_norm(&f.gpu, &x, &gate, &weight, 1e-6).unwrap();
+        let finite = |mut values: Vec<f32>| {
+            assert!(
+                values
+                    .split_off(2 * w.rows)
+                    .iter()
+                    .all(|value| value.is_nan())
+            );
+            values
+        };
+        assert_same(&finite(product(&plain)), &finite(fresh(&plain)), "norm");
+        assert_same(
+            &finite(product(&gated)),
+            &finite(fresh(&gated)),
+            "gated norm",
+        );
+        add(&f.gpu, &mut gated, &gate).unwrap();
+        assert_same(&finite(product(&gated)), &finite(fresh(&gated)), "changed");
+    }
 }

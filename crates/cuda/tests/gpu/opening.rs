@@ -1,21 +1,23 @@
 //! Finding, opening and refusing a GPU.
 
 use crate::common::{BUDGET, emulated, fixture, kernels};
-use moestro_cuda::{CudaError, Gpu, Kernels, probe};
+use moestro_cuda::{CudaError, Gpu, Kernels, free_vram, probe};
 
 #[test]
 fn a_gpu_is_described_without_leaving_a_context() {
-    let Some(emulator) = emulated("vram=2G,others=512M,context=64M,name=Test GPU,capability=8.6")
-    else {
+    let settings = "devices=2,vram=2G,others=512M,context=64M,name=Test GPU,capability=8.6";
+    let Some(emulator) = emulated(settings) else {
         return;
     };
     let gpus = probe().unwrap();
-    assert_eq!(gpus.len(), 1);
+    assert_eq!(gpus.len(), 2);
+    assert_ne!(gpus[0].uuid, gpus[1].uuid);
     let gpu = &gpus[0];
     assert_eq!(gpu.name, "Test GPU");
     assert_eq!(gpu.capability, (8, 6));
     assert_eq!(gpu.total, 2 << 30);
-    assert!(gpu.free <= 3 << 29, "{} are free", gpu.free);
+    let free = free_vram(0).unwrap();
+    assert!(free <= 3 << 29, "{free} are free");
     assert_eq!(emulator.count("used"), 512 << 20, "the context is gone");
 }
 
@@ -92,7 +94,7 @@ fn a_kernel_that_returns_garbage_is_found_and_named() {
         "causal_conv_silu",
         "delta_rule_32",
         "router_topk",
-        "weighted_rows",
+        "add_experts",
     ] {
         let Some(emulator) = emulated(&format!("garbage={kernel}")) else {
             return;

@@ -29,7 +29,9 @@ impl Experts {
     /// `layers` layers of the model. What things are thought to take: the link between
     /// the two, and the seconds of one copy alone.
     ///
-    /// Errors: not enough memory on the GPU.
+    /// Fewer slots where the GPU has no memory for all, see [`Experts::vram_slots`].
+    ///
+    /// Errors: the GPU failed, or has no memory for what passes through it.
     pub fn offload(
         &mut self,
         gpu: &Gpu,
@@ -40,10 +42,11 @@ impl Experts {
         let experts = self.layers.first().map_or(0, Layer::experts);
         let on_gpu = |l: &Layer| l.source.layer < layers;
         let layout = |l: &Layer| on_gpu(l).then(|| l.source.layout.clone());
-        let tier = Vram::new(gpu, self.layers.iter().map(layout).collect(), slots)?;
         let layouts = self.layers.iter().filter(|l| on_gpu(l));
         let layouts = layouts.map(|l| &l.source.layout);
         self.stage = Some(Stage::new(gpu, layouts, Stream::new(link, copy))?);
+        let layouts = self.layers.iter().map(layout).collect();
+        let (tier, slots) = Vram::as_fits(gpu, layouts, slots)?;
         let tier = Tier::Vram(tier);
         let has: Vec<bool> = self.layers.iter().map(on_gpu).collect();
         let upper = Upper::new(tier, &has, slots, experts, self.per_token, link);
@@ -64,6 +67,7 @@ impl Experts {
     /// Errors: the GPU failed.
     pub fn resize_vram(&mut self, slots: usize) -> Result<()> {
         self.settle();
+        self.copy_up()?;
         match &mut self.upper {
             Some(upper) => upper.resize(slots),
             None => Ok(()),

@@ -258,8 +258,8 @@ impl Experts {
         }
     }
 
-    /// After a step: sends up what was chosen to be there. To be called when all
-    /// its work has been given to whoever does it.
+    /// After a step and before the next one: sends up what was chosen to be there.
+    /// Takes a while, so it is to be called when the GPU has something to do.
     ///
     /// Errors: the GPU failed.
     pub fn copy_up(&mut self) -> Result<()> {

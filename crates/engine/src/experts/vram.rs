@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use moestro_cuda::{Gpu, Matrix, Slots};
+use moestro_cuda::{CudaError, Gpu, Matrix, Slots};
 
 use super::buffer::Held;
 use super::source::{parts, sizes};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::weights::ExpertLayout;
 
 /// The slots of all rows; rows whose layer is computed on the processor have none.
@@ -33,6 +33,24 @@ struct Arena {
 }
 
 impl Vram {
+    /// As [`Vram::new`], with as many slots as there is memory for, and their number.
+    ///
+    /// Errors: the GPU failed.
+    pub fn as_fits(
+        gpu: &Gpu,
+        layouts: Vec<Option<ExpertLayout>>,
+        mut capacity: usize,
+    ) -> Result<(Vram, usize)> {
+        loop {
+            match Vram::new(gpu, layouts.clone(), capacity) {
+                Err(EngineError::Gpu(CudaError::OutOfMemory { .. })) if capacity > 0 => {
+                    capacity -= capacity.div_ceil(16);
+                }
+                made => return made.map(|vram| (vram, capacity)),
+            }
+        }
+    }
+
     /// `capacity` slots of each layout; those of `None` get none.
     ///
     /// Errors: not enough memory on the GPU.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use moestro_cuda::{CudaError, Kernels};
 use moestro_kernels::{Compute, read_all};
 use nvml_wrapper::Nvml;
+use nvml_wrapper::struct_wrappers::device::MemoryInfo;
 use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, RefreshKind, System};
 
 pub use self::memory::pressure;
@@ -121,20 +122,32 @@ fn gpus() -> (Vec<GpuInfo>, String) {
         (false, Err(error)) => crate::gpu::note(&error),
         (false, Ok(_)) => String::new(),
     };
+    // Without NVML a context tells, at the cost of making one.
+    let free = |gpu: &moestro_cuda::GpuInfo| {
+        let told = vram(&gpu.uuid).map(|memory| memory.free);
+        told.or_else(|| moestro_cuda::free_vram(gpu.ordinal).ok())
+    };
     let info = |gpu: &moestro_cuda::GpuInfo| GpuInfo {
         name: gpu.name.clone(),
         vram_total: gpu.total,
-        vram_free: gpu.free,
+        vram_free: free(gpu).unwrap_or(0),
         driver: driver_version()
             .unwrap_or_else(|| format!("CUDA {}.{}", gpu.driver.0, gpu.driver.1)),
     };
     (found.iter().map(info).collect(), note)
 }
 
-/// VRAM of the first GPU that all programs use together, in bytes.
-pub fn vram_used() -> Option<u64> {
+/// VRAM of a GPU that all programs use together, in bytes, if NVML tells.
+pub fn vram_used(gpu: &moestro_cuda::GpuInfo) -> Option<u64> {
+    Some(vram(&gpu.uuid)?.used)
+}
+
+/// The memory of the GPU with this identity; NVML's numbers need not be the driver's.
+/// Of a part of a GPU, that of the part.
+fn vram(uuid: &str) -> Option<MemoryInfo> {
     let nvml = Nvml::init().ok()?;
-    Some(nvml.device_by_index(0).ok()?.memory_info().ok()?.used)
+    let named = |kind: &str| nvml.device_by_uuid(format!("{kind}-{uuid}")).ok();
+    named("GPU").or_else(|| named("MIG"))?.memory_info().ok()
 }
 
 fn driver_version() -> Option<String> {

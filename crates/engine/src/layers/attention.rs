@@ -52,7 +52,7 @@ impl Attention {
         };
         let mut q = ops::rms_norm(cx, &q, &self.q_norm, self.eps)?;
         let mut k = ops::rms_norm(cx, &k, &self.k_norm, self.eps)?;
-        let mut mixed = Array::zeros_like(cx, &q)?;
+        let mut mixed = Array::room_like(cx, &q)?;
         for (run, tokens) in spans(runs) {
             let LayerState::Attention(cache) = &mut *run.state else {
                 unreachable!("a state is made from the same blueprint as its model");

@@ -78,11 +78,13 @@ impl Block {
         };
         // From here on it does not matter whose tokens they are.
         let normed = ops::add_rms_norm(cx, &mut x, &mixed, &self.post_norm, self.eps)?;
-        let out = match &self.feed_forward {
-            LoadedFeedForward::Dense(mlp) => mlp.forward(cx, &normed)?,
-            LoadedFeedForward::Sparse(moe) => moe.forward(cx, &normed, experts)?,
-        };
-        ops::add(cx, &mut x, &out)?;
+        match &self.feed_forward {
+            LoadedFeedForward::Dense(mlp) => {
+                let out = mlp.forward(cx, &normed)?;
+                ops::add(cx, &mut x, &out)?;
+            }
+            LoadedFeedForward::Sparse(moe) => moe.add_to(cx, &mut x, &normed, experts)?,
+        }
         Ok(x)
     }
 

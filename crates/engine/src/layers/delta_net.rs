@@ -53,22 +53,22 @@ impl DeltaNet {
         let s = &self.shape;
         let weights = [&self.in_qkv, &self.in_z, &self.in_b, &self.in_a];
         let [mixed, z, b, a] = ops::linear_many(cx, weights, x)?;
-        let [decay, beta] = ops::delta_gates(cx, [&a, &b], &self.a_log, &self.dt_bias)?;
+        let gates = [&a, &b, &self.a_log, &self.dt_bias];
         let shape = DeltaShape {
             key_heads: s.key_heads,
             value_heads: s.value_heads,
             key_dim: s.key_dim,
             value_dim: s.value_dim,
         };
-        let mut qkv = Array::zeros_like(cx, &mixed)?;
-        let mut read = Array::zeros_like(cx, &z)?;
+        let mut qkv = Array::room_like(cx, &mixed)?;
+        let mut read = Array::room_like(cx, &z)?;
         for (run, tokens) in spans(runs) {
             let LayerState::DeltaNet(state) = &mut *run.state else {
                 unreachable!("a state is made from the same blueprint as its model");
             };
             let taps = s.conv_kernel;
             ops::causal_conv_silu(cx, &mixed, &tokens, state, &self.conv, taps, &mut qkv)?;
-            ops::delta_rule(cx, shape, &qkv, [&decay, &beta], &tokens, state, &mut read)?;
+            ops::delta_rule(cx, shape, &qkv, gates, &tokens, state, &mut read)?;
         }
         let gated = ops::gated_rms_norm(cx, &read, &z, &self.norm, self.eps)?;
         ops::linear(cx, &self.out_proj, &gated)

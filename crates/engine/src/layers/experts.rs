@@ -116,29 +116,39 @@ impl SparseMlp {
         self.next_router = alike.then_some(router);
     }
 
-    /// `x` and the result are `[tokens, hidden]`.
-    pub fn forward(&self, cx: Context, x: &Array, experts: &mut Experts) -> Result<Array> {
-        let mut choice = self.route(cx, &self.router, x)?;
+    /// Adds to the residual stream `to` what the experts make of its norm `x`, both
+    /// `[tokens, hidden]`.
+    pub fn add_to(
+        &self,
+        cx: Context,
+        to: &mut Array,
+        x: &Array,
+        experts: &mut Experts,
+    ) -> Result<()> {
+        let (logits, gate) = match &self.shared {
+            None => (ops::linear(cx, &self.router, x)?, None),
+            Some(shared) => {
+                let [logits, gate] = ops::linear_many(cx, [&self.router, &shared.gate], x)?;
+                (logits, Some(gate))
+            }
+        };
+        // A GPU has the shared expert to compute while the processor looks at the
+        // choice, and the processor copies to send up while the GPU gets there.
+        let mut shared = None;
+        let on_gpu = self.shared.as_ref().filter(|_| x.place() == Place::Gpu);
+        let mut choice = self.choose(cx, &logits, x, || {
+            shared = on_gpu.map(|s| s.mlp.forward(cx, x)).transpose()?;
+            experts.copy_up()
+        })?;
         experts.record_routing(self.row, &mut choice.ids, self.shape.experts_per_token);
         if let Some(next) = &self.next_router
             && experts.looks_ahead()
         {
-            let guess = self.route(cx, next, x)?;
+            let logits = ops::linear(cx, next, x)?;
+            let guess = self.choose(cx, &logits, x, || Ok(()))?;
             experts.foresee(self.row + 1, &guess.ids);
         }
-        self.mix(cx, x, &choice, experts)
-    }
 
-    /// The experts of each token, `[tokens, experts_per_token]`.
-    fn route<'a>(&self, cx: Context, router: &Weight, x: &'a Array) -> Result<Choice<'a>> {
-        let s = &self.shape;
-        let logits = ops::linear(cx, router, x)?;
-        let wanted = [s.experts, s.experts_per_token];
-        ops::router_choice(cx, &logits, wanted, s.normalise, x)
-    }
-
-    fn mix(&self, cx: Context, x: &Array, choice: &Choice, experts: &mut Experts) -> Result<Array> {
-        let (chosen, hidden) = (self.shape.experts_per_token, self.router.cols);
         let mut groups = self.group(&choice.ids);
         let wanted: Vec<u32> = groups.iter().map(|g| g.expert).collect();
         experts.begin(self.row, &wanted);
@@ -152,32 +162,48 @@ impl SparseMlp {
 
         // A GPU computes while the processor does.
         let mut above = self.compute_above(cx, x, &groups, row_of.len(), experts)?;
-        let outputs = above.as_mut().map(|(outputs, _)| outputs);
-        let (below, shared) =
-            self.compute_below(cx, (x, &choice.x), &groups, rows_below, outputs, experts)?;
-        let (outputs, shared) = match above {
-            None => (Array::Host(below), shared.map(Array::Host)),
-            Some((mut all, shared)) => {
-                all.write(0, &below)?;
+        let there = (x, choice.x.as_ref());
+        let (below, shared_below) =
+            self.compute_below(cx, there, &groups, rows_below, above.as_mut(), experts)?;
+        let outputs = match above {
+            None => {
+                shared = shared_below.map(Array::Host);
+                Array::Host(below)
+            }
+            Some(mut all) => {
+                if rows_below > 0 {
+                    all.write(0, &below)?;
+                }
                 experts.keep_outputs(below);
-                (Array::Gpu(all), shared)
+                Array::Gpu(all)
             }
         };
-        let mut sum = ops::weighted_rows(cx, &outputs, &row_of, &choice.weights, chosen, hidden)?;
+        let (shared, chosen) = (
+            shared.as_ref().zip(gate.as_ref()),
+            self.shape.experts_per_token,
+        );
+        ops::add_experts(cx, to, &outputs, &row_of, &choice.weights, shared, chosen)?;
         if let Array::Host(outputs) = outputs {
             experts.keep_outputs(outputs);
         }
-        if let (Some(Shared { gate, .. }), Some(out)) = (&self.shared, shared) {
-            let gate = ops::linear(cx, gate, x)?;
-            ops::add_scaled_sigmoid(cx, &mut sum, &out, &gate)?;
-        }
-        experts.copy_up()?;
-        Ok(sum)
+        Ok(())
     }
 
-    /// Has the GPU, if `x` is there, compute the experts that are there and the shared
-    /// one. Returns the outputs of all `rows` choices, of which those below are yet to
-    /// come, and the shared expert's.
+    /// The experts of each token, `[tokens, experts_per_token]`.
+    fn choose<'a>(
+        &self,
+        cx: Context,
+        logits: &Array,
+        x: &'a Array,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<Choice<'a>> {
+        let s = &self.shape;
+        let wanted = [s.experts, s.experts_per_token];
+        ops::router_choice(cx, logits, wanted, s.normalise, x, meanwhile)
+    }
+
+    /// Has the GPU, if `x` is there, compute the experts that are there. Returns the
+    /// outputs of all `rows` choices, of which the others are yet to come.
     fn compute_above(
         &self,
         cx: Context,
@@ -185,12 +211,12 @@ impl SparseMlp {
         groups: &[Group],
         rows: usize,
         experts: &Experts,
-    ) -> Result<Option<(cuda::Array, Option<Array>)>> {
+    ) -> Result<Option<cuda::Array>> {
         let Array::Gpu(input) = x else {
             return Ok(None);
         };
         let gpu = cx.gpu();
-        let mut outputs = gpu.zeros(rows * self.router.cols)?;
+        let mut outputs = gpu.empty(rows * self.router.cols)?;
         let tasks: Vec<cuda::ExpertTask> = groups
             .iter()
             .filter(|group| group.by == By::Gpu)
@@ -206,8 +232,7 @@ impl SparseMlp {
             })
             .collect();
         cuda::swiglu(gpu, input, &tasks, &mut outputs)?;
-        let shared = self.shared.as_ref().map(|s| s.mlp.forward(cx, x));
-        Ok(Some((outputs, shared.transpose()?)))
+        Ok(Some(outputs))
     }
 
     /// Computes on the processor the experts that are its own, those in RAM first, the

@@ -45,12 +45,13 @@ impl Array {
         })
     }
 
-    /// As many zeros in the same place.
-    pub fn zeros_like(cx: Context, x: &Array) -> Result<Array> {
-        match x {
-            Array::Host(x) => Array::zeros(None, x.len()),
-            Array::Gpu(x) => Array::zeros(Some(cx.gpu()), x.len()),
-        }
+    /// Room for as many floats in the same place, all to be written before they are
+    /// read.
+    pub fn room_like(cx: Context, x: &Array) -> Result<Array> {
+        Ok(match x {
+            Array::Host(x) => Array::Host(vec![0.0; x.len()]),
+            Array::Gpu(x) => Array::Gpu(cx.gpu().empty(x.len())?),
+        })
     }
 
     pub fn copy(&self) -> Result<Array> {

@@ -108,7 +108,7 @@ pub fn swiglu(cx: Context, weights: [&Weight; 3], x: &Array) -> Result<Array> {
             Array::Host(out)
         }
         Array::Gpu(x) => {
-            let mut out = cx.gpu().zeros(x.len())?;
+            let mut out = cx.gpu().empty(x.len())?;
             let [gate, up, down] = weights.map(Weight::on_gpu);
             let task = cuda::ExpertTask {
                 gate,
@@ -133,16 +133,19 @@ pub struct Choice<'a> {
 }
 
 /// The `k` experts of each token with the largest of `logits`, `[tokens, experts]`,
-/// that came from `x`. Of a GPU, the processor waits here and nowhere else.
+/// that came from `x`. Of a GPU, the processor waits here and nowhere else; before it
+/// does it calls `meanwhile`, which must not wait for anything queued there.
 pub fn router_choice<'a>(
     cx: Context,
     logits: &Array,
     [experts, k]: [usize; 2],
     normalise: bool,
     x: &'a Array,
+    meanwhile: impl FnOnce() -> Result<()>,
 ) -> Result<Choice<'a>> {
     Ok(match (logits, x) {
         (Array::Host(logits), Array::Host(x)) => {
+            meanwhile()?;
             let mut ids = vec![0; logits.len() / experts * k];
             let mut weights = vec![0.0; ids.len()];
             kernels::router_topk(logits, experts, k, normalise, &mut ids, &mut weights);
@@ -155,7 +158,7 @@ pub fn router_choice<'a>(
         (Array::Gpu(logits), Array::Gpu(x)) => {
             let gpu = cx.gpu();
             let (ids, weights) = cuda::router_topk(gpu, logits, experts, k, normalise)?;
-            let (mut floats, mut indices) = gpu.read(&[x], &[&ids])?;
+            let (mut floats, mut indices) = gpu.read_while(&[x], &[&ids], meanwhile)?;
             let (x, ids) = (floats.pop(), indices.pop());
             Choice {
                 ids: ids.unwrap_or_default(),
@@ -167,37 +170,38 @@ pub fn router_choice<'a>(
     })
 }
 
-/// For each token the sum of `k` rows of `x`, each times its weight.
-pub fn weighted_rows(
+/// Adds to each token of `x` the sum of `k` rows of `outputs`, each times its weight,
+/// and of what the shared expert says times the sigmoid of its gate.
+pub fn add_experts(
     cx: Context,
-    x: &Array,
+    x: &mut Array,
+    outputs: &Array,
     rows: &[usize],
     weights: &Array,
+    shared: Option<(&Array, &Array)>,
     k: usize,
-    width: usize,
-) -> Result<Array> {
-    Ok(match (x, weights) {
-        (Array::Host(x), Array::Host(weights)) => {
-            let mut out = vec![0.0; rows.len() / k * width];
-            kernels::weighted_rows(cx.compute, x, rows, weights, k, &mut out);
-            Array::Host(out)
+) -> Result<()> {
+    match (x, outputs, weights, shared) {
+        (Array::Host(x), Array::Host(outputs), Array::Host(weights), shared) => {
+            let mut sum = vec![0.0; x.len()];
+            kernels::weighted_rows(cx.compute, outputs, rows, weights, k, &mut sum);
+            match shared {
+                None => {}
+                Some((Array::Host(shared), Array::Host(gate))) => {
+                    kernels::add_scaled_sigmoid(cx.compute, &mut sum, shared, gate);
+                }
+                Some(_) => apart(),
+            }
+            x.iter_mut().zip(sum).for_each(|(x, sum)| *x += sum);
         }
-        (Array::Gpu(x), Array::Gpu(weights)) => {
+        (Array::Gpu(x), Array::Gpu(outputs), Array::Gpu(weights), shared) => {
+            let shared = match shared {
+                None => None,
+                Some((Array::Gpu(shared), Array::Gpu(gate))) => Some((shared, gate)),
+                Some(_) => apart(),
+            };
             let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
-            Array::Gpu(cuda::weighted_rows(cx.gpu(), x, &rows, weights, k, width)?)
-        }
-        _ => apart(),
-    })
-}
-
-/// Adds to each row of `sum` that of `y` times the sigmoid of its gate.
-pub fn add_scaled_sigmoid(cx: Context, sum: &mut Array, y: &Array, gate: &Array) -> Result<()> {
-    match (sum, y, gate) {
-        (Array::Host(sum), Array::Host(y), Array::Host(gate)) => {
-            kernels::add_scaled_sigmoid(cx.compute, sum, y, gate);
-        }
-        (Array::Gpu(sum), Array::Gpu(y), Array::Gpu(gate)) => {
-            cuda::add_scaled_sigmoid(cx.gpu(), sum, y, gate)?;
+            cuda::add_experts(cx.gpu(), x, outputs, &rows, weights, shared, k)?;
         }
         _ => apart(),
     }

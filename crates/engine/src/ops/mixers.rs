@@ -130,27 +130,6 @@ pub fn sigmoid_gate(cx: Context, x: &mut Array, gate: &Array) -> Result<()> {
     Ok(())
 }
 
-/// Decay and write strength of each token and head.
-pub fn delta_gates(
-    cx: Context,
-    [a, b]: [&Array; 2],
-    a_log: &Array,
-    dt_bias: &Array,
-) -> Result<[Array; 2]> {
-    match (a, b, a_log, dt_bias) {
-        (Array::Host(a), Array::Host(b), Array::Host(a_log), Array::Host(dt_bias)) => {
-            let (mut decay, mut beta) = (vec![0.0; a.len()], vec![0.0; a.len()]);
-            kernels::delta_gates(a, b, a_log, dt_bias, &mut decay, &mut beta);
-            Ok([Array::Host(decay), Array::Host(beta)])
-        }
-        (Array::Gpu(a), Array::Gpu(b), Array::Gpu(a_log), Array::Gpu(dt_bias)) => {
-            let (decay, beta) = cuda::delta_gates(cx.gpu(), a, b, a_log, dt_bias)?;
-            Ok([Array::Gpu(decay), Array::Gpu(beta)])
-        }
-        _ => apart(),
-    }
-}
-
 /// The convolution of `tokens` behind what their session's state holds.
 pub fn causal_conv_silu(
     cx: Context,
@@ -176,12 +155,13 @@ pub fn causal_conv_silu(
 }
 
 /// Lets `tokens` read and write the memory of their session. Rows of `qkv` are all
-/// queries, all keys, all values of a token.
+/// queries, all keys, all values of a token. Decay and write strength of its heads
+/// come from two projections, `[tokens, heads]`, `a_log` and `dt_bias`.
 pub fn delta_rule(
     cx: Context,
     shape: DeltaShape,
     qkv: &Array,
-    [decay, beta]: [&Array; 2],
+    gates: [&Array; 4],
     tokens: &Range<usize>,
     state: &mut DeltaState,
     out: &mut Array,
@@ -189,37 +169,54 @@ pub fn delta_rule(
     let keys = shape.key_heads * shape.key_dim;
     let values = shape.value_heads * shape.value_dim;
     let width = 2 * keys + values;
-    match (qkv, decay, beta, &mut state.memory, out) {
+    match (qkv, gates, &mut state.memory, out) {
         (
             Array::Host(qkv),
-            Array::Host(decay),
-            Array::Host(beta),
+            [
+                Array::Host(a),
+                Array::Host(b),
+                Array::Host(a_log),
+                Array::Host(dt_bias),
+            ],
             Array::Host(memory),
             Array::Host(out),
         ) => {
             let qkv = &qkv[span(tokens, width)];
             let heads = span(tokens, shape.value_heads);
+            let (a, b) = (&a[heads.clone()], &b[heads]);
+            let (mut decay, mut beta) = (vec![0.0; a.len()], vec![0.0; a.len()]);
+            kernels::delta_gates(a, b, a_log, dt_bias, &mut decay, &mut beta);
             kernels::delta_rule(
                 cx.compute,
                 shape,
                 Rows::strided(qkv, keys, width, 0),
                 Rows::strided(qkv, keys, width, keys),
                 Rows::strided(qkv, values, width, 2 * keys),
-                &decay[heads.clone()],
-                &beta[heads],
+                &decay,
+                &beta,
                 memory,
                 &mut out[span(tokens, values)],
             );
         }
         (
             Array::Gpu(qkv),
-            Array::Gpu(decay),
-            Array::Gpu(beta),
+            [
+                Array::Gpu(a),
+                Array::Gpu(b),
+                Array::Gpu(a_log),
+                Array::Gpu(dt_bias),
+            ],
             Array::Gpu(memory),
             Array::Gpu(out),
         ) => {
+            let gates = cuda::DeltaGates {
+                a,
+                b,
+                a_log,
+                dt_bias,
+            };
             let rows = tokens.clone();
-            cuda::delta_rule(cx.gpu(), shape, qkv, decay, beta, rows, memory, out)?;
+            cuda::delta_rule(cx.gpu(), shape, qkv, gates, rows, memory, out)?;
         }
         _ => apart(),
     }

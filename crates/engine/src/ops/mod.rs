@@ -8,10 +8,10 @@ mod mixers;
 
 pub use array::{Array, Place};
 pub use dense::{
-    Choice, add, add_rms_norm, add_scaled_sigmoid, linear, linear_many, rms_norm, router_choice,
-    rows, swiglu, weighted_rows,
+    Choice, add, add_experts, add_rms_norm, linear, linear_many, rms_norm, router_choice, rows,
+    swiglu,
 };
 pub use mixers::{
-    RopeTable, attention, causal_conv_silu, delta_gates, delta_rule, gated_rms_norm, rope,
-    sigmoid_gate, split_gate,
+    RopeTable, attention, causal_conv_silu, delta_rule, gated_rms_norm, rope, sigmoid_gate,
+    split_gate,
 };

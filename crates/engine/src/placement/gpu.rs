@@ -61,6 +61,7 @@ fn bytes(sizes: &ModelSizes, context: usize, share: GpuShare) -> BTreeMap<Compon
     add(Component::SessionState, growing.max().unwrap_or(0));
     for layer in &sizes.layers[..share.layers] {
         layer.weights.iter().for_each(|(c, more)| add(*c, *more));
+        add(Component::Program, layer.vram_rounding);
         add(Component::SessionState, layer.state_bytes(context));
     }
     let slots = sizes.layers[..share.layers].iter().map(|l| l.slot_bytes);

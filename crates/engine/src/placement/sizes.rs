@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use moestro_cuda::granted;
+
 use crate::blueprint::{Blueprint, FeedForward, LayerShape, Mixer};
 use crate::experts;
 use crate::protocol::{Component, GpuShare};
@@ -25,6 +27,8 @@ pub struct LayerSizes {
     pub recurrent_bytes: u64,
     /// Of an expert slot; 0 in a layer without experts.
     pub slot_bytes: u64,
+    /// What its weights take more in VRAM, which is given in pages.
+    pub vram_rounding: u64,
 }
 
 impl LayerSizes {
@@ -80,6 +84,7 @@ impl ModelSizes {
             *weights.entry(located.component).or_default() += located.bytes;
             if let Some(layer) = layer_of(name).and_then(|layer| layers.get_mut(layer)) {
                 *layer.weights.entry(located.component).or_default() += located.bytes;
+                layer.vram_rounding += granted(located.bytes) - located.bytes;
             }
         }
         for experts in &manifest.experts {
