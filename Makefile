@@ -2,14 +2,14 @@
 # missing; see tools/install-dependencies.sh.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cuda test-gpu package try-package bindings icons
+.PHONY: help run test cuda test-gpu prove-gpu-kit prove-gpu package try-package bindings icons
 
 NPM := npm --prefix ui
 UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) \
 	$(wildcard ui/*.html ui/*.json ui/*.ts ui/*.js)
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 run: ## Build the app and open its window
 	tools/install-dependencies.sh run
@@ -29,7 +29,16 @@ test: ## Check the style and run all tests, the real window included
 GPU ?= 0
 test-gpu: ## Run the tests of the GPU code on the NVIDIA GPU of this machine
 	$(MAKE) cuda
-	MOESTRO_TEST_GPU=$(GPU) cargo test --locked -p moestro-cuda --features cuda --test gpu
+	CUDA_VISIBLE_DEVICES=$(GPU) MOESTRO_TEST_GPU=0 \
+		cargo test --locked --workspace --features cuda --test gpu -- --test-threads=1
+
+prove-gpu-kit: ## Pack what proves and measures the GPU code on a machine without a compiler
+	$(MAKE) cuda
+	python3 tools/gpu/pack.py
+
+prove-gpu: ## Prove and measure the GPU code on this machine; 10 minutes, 49 GB
+	$(MAKE) prove-gpu-kit
+	tools/gpu/prove.sh target/gpu-kit target/gpu-report
 
 cuda: ## Compile the GPU kernels; needs no GPU
 	@python3 tools/cuda/build.py

@@ -5,6 +5,7 @@
 mod changes;
 mod decode;
 mod position;
+mod vram;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -22,6 +23,7 @@ use serde_json::json;
 use self::changes::Changes;
 use self::decode::Decode;
 use self::position::{Length, Position, median};
+use self::vram::InVram;
 use crate::arguments::ModelArguments;
 use crate::size::parse_size;
 
@@ -53,6 +55,9 @@ pub struct Replay {
     /// every time, and medians are shown
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub rounds: usize,
+    /// VRAM budgets to measure after the first, separated by commas
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = parse_size)]
+    pub vram_budgets: Vec<u64>,
     /// Then change the budget this often, at random between the first and the
     /// largest, once before every token
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -102,6 +107,7 @@ pub fn run(a: &Replay) -> Result<()> {
             position.visit(&mut engine, &mut decode, &settings, length)?;
         }
     }
+    let in_vram = vram::run(&mut engine, &mut decode, &settings, &a.vram_budgets, length)?;
     if let Some(forecast) = engine.forecast() {
         eprintln!("{}", forecast.bottleneck);
     }
@@ -119,7 +125,7 @@ pub fn run(a: &Replay) -> Result<()> {
         None
     };
     all.insert(0, first);
-    show(a, &engine, &all, changes.as_ref());
+    show(a, &engine, (&all, &in_vram), changes.as_ref());
     Ok(())
 }
 
@@ -135,7 +141,7 @@ fn trace(a: &Replay, engine: &Engine) -> Result<Option<Trace>> {
         bail!("{} has no experts", i.name);
     }
     let (layers, experts, chosen) = (i.moe_layers, i.experts_per_layer, i.experts_per_token);
-    let visits = a.budgets.len() * a.rounds + 2;
+    let visits = a.budgets.len() * a.rounds + a.vram_budgets.len() + 3;
     let tokens = ((a.tokens + a.settle) * visits).max(1024);
     let published = Locality::published();
     Ok(match a.kind {
@@ -155,7 +161,12 @@ fn ram_budget(engine: &Engine) -> u64 {
         .map_or(0, |t| t.budget)
 }
 
-fn show(a: &Replay, engine: &Engine, all: &[Position], changes: Option<&Changes>) {
+fn show(
+    a: &Replay,
+    engine: &Engine,
+    (all, in_vram): (&[Position], &[InVram]),
+    changes: Option<&Changes>,
+) {
     let telemetry = engine.experts().telemetry();
     let peak = hardware::peak_bytes();
     if a.json {
@@ -166,6 +177,7 @@ fn show(a: &Replay, engine: &Engine, all: &[Position], changes: Option<&Changes>
             "swap_p50_us": telemetry.swap_p50_us, "swap_p95_us": telemetry.swap_p95_us,
             "queue_depth": telemetry.queue_depth, "direct_io": telemetry.direct_io,
             "look_ahead": telemetry.look_ahead, "preloading": telemetry.preloading,
+            "vram": in_vram.iter().map(InVram::json).collect::<Vec<_>>(),
             "changes": changes.map(Changes::json),
         });
         println!("{text:#}");
@@ -200,6 +212,7 @@ fn show(a: &Replay, engine: &Engine, all: &[Position], changes: Option<&Changes>
             show_bytes(p.resident)
         );
     }
+    vram::show(in_vram);
     println!(
         "reading an expert: P50 {} us, P95 {} us, {:.1} others under way; peak {}",
         telemetry.swap_p50_us,

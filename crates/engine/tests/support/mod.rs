@@ -9,10 +9,13 @@ use moestro_engine::protocol::{GenerateRequest, MemorySettings, Prompt, Sampling
 use moestro_engine::{Cancel, Engine, Generation, LoadOptions, Precision, Session, Step, hardware};
 use safetensors::SafeTensors;
 
+/// A fixture; `MOESTRO_FIXTURES` names their folder where the sources are not.
 pub fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/fixtures")
-        .join(name)
+    let folder = std::env::var_os("MOESTRO_FIXTURES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures"),
+        PathBuf::from,
+    );
+    folder.join(name)
 }
 
 /// Names of the checkpoints in `packed/`.
