@@ -29,6 +29,7 @@ fn large() -> ModelSizes {
         kv_bytes_per_token: 512,
         recurrent_bytes: 300 * MIB / 48,
         slot_bytes: 1_769_472,
+        vram_rounding: 0,
     };
     ModelSizes {
         weights,
