@@ -279,7 +279,7 @@ fn looks(app: &App) {
             app.go_to("settings");
             app.window.choose("theme-select", theme);
             app.go_to("chat");
-            wait("the list", || (titles(app).len() == 3).then_some(()));
+            wait("the list", || (titles(app).len() == 4).then_some(()));
             app.screenshot(&format!("chats{size}-{theme}"));
             app.window.click("toggle-chats");
             app.screenshot(&format!("chats{size}-{theme}-hidden"));

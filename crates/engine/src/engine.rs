@@ -10,7 +10,6 @@ use moestro_cuda::{Gpu, Kernels};
 use moestro_kernels::{Compute, Isa};
 use moestro_residency::{Elastic, Policy};
 
-use crate::architectures;
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::experts::Experts;
@@ -18,6 +17,7 @@ use crate::forecast::{self, Pace};
 use crate::gpu;
 use crate::hardware;
 use crate::info::{describe, model_id, profile_path};
+use crate::inspection::{Inspection, examine, inspect};
 use crate::layers::Context;
 use crate::model::{Logits, Model, OnGpu, Part};
 use crate::placement::{self, ModelSizes, PREFILL_CHUNK, place};
@@ -29,7 +29,7 @@ use crate::quantize::{self, Quantize, Store};
 use crate::session::Session;
 use crate::state::State;
 use crate::text_assets::TextAssets;
-use crate::weights::{Loader, Manifest, columns};
+use crate::weights::Loader;
 
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
@@ -62,50 +62,6 @@ pub struct Engine {
     pace: Pace,
     /// If some of the model is there.
     gpu: Option<Gpu>,
-}
-
-/// A checkpoint that was looked at but not loaded.
-pub struct Inspection {
-    pub checkpoint: Checkpoint,
-    pub blueprint: crate::blueprint::Blueprint,
-    pub manifest: Manifest,
-    pub sizes: ModelSizes,
-}
-
-/// Reads headers and checks that the checkpoint holds exactly what its
-/// architecture needs; no weights are read. With `quantize` as it is, or will be, once
-/// it has been quantized.
-pub fn inspect(
-    path: &Path,
-    precision: Precision,
-    quantize: Option<&(Quantize, Store)>,
-) -> Result<Inspection> {
-    let checkpoint = Checkpoint::open(path)?;
-    let Some((target, store)) = quantize else {
-        return examine(checkpoint, precision);
-    };
-    match quantize::kept(&checkpoint, *target, store) {
-        Some(kept) => examine(kept, precision),
-        None => examine(quantize::foretell(checkpoint, *target)?, precision),
-    }
-}
-
-fn examine(mut checkpoint: Checkpoint, precision: Precision) -> Result<Inspection> {
-    let blueprint = architectures::read(&checkpoint)?;
-    checkpoint.give_columns(&|tensor| columns(tensor, &blueprint))?;
-    let manifest = Manifest::new(&checkpoint, &blueprint, precision)?;
-    let sizes = ModelSizes::new(
-        &blueprint,
-        &manifest,
-        precision.kv(),
-        checkpoint.total_bytes(),
-    );
-    Ok(Inspection {
-        checkpoint,
-        blueprint,
-        manifest,
-        sizes,
-    })
 }
 
 impl Engine {

@@ -10,9 +10,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::architectures;
-use crate::engine::inspect;
 use crate::error::Result;
 use crate::info::describe;
+use crate::inspection::inspect;
 use crate::placement::{ModelSizes, place};
 use crate::precision::Precision;
 use crate::protocol::{Hardware, MemorySettings, ModelInfo, Placement};

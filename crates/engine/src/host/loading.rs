@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use moestro_cuda::CudaError;
 
 use super::run::{Loaded, Runner, not_loaded};
-use crate::engine::{Engine, LoadOptions, inspect};
+use crate::engine::{Engine, LoadOptions};
 use crate::error::Result;
 use crate::hardware;
+use crate::inspection::inspect;
 use crate::placement::place;
 use crate::precision::Precision;
 use crate::protocol::{Event, Hardware, LoadRequest, MemorySettings, Placement};

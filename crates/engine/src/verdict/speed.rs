@@ -3,7 +3,7 @@
 use moestro_residency::Expected;
 
 use super::Bandwidth;
-use crate::engine::Inspection;
+use crate::inspection::Inspection;
 use crate::protocol::Component;
 
 /// Part of the memory bandwidth that decoding reaches.
