@@ -133,7 +133,12 @@ fn sizes_are_foretold_and_a_budget_too_small_is_refused_at_once() {
         let original = inspect(None);
         let foretold = inspect(Some(&quantize));
         assert!(store.files().unwrap().is_empty());
-        assert!(foretold.slot_bytes_all_layers() < original.slot_bytes_all_layers() * 2 / 3);
+        let (less, all) = (
+            foretold.slot_bytes_all_layers(),
+            original.slot_bytes_all_layers(),
+        );
+        // Rows of 16 values, a third of these experts, stay as they are.
+        assert!(less < all * 3 / 4, "{}: {less} of {all}", target.name());
         let budget = LoadOptions {
             memory: MemorySettings {
                 context: Some(512),
