@@ -36,7 +36,7 @@ prove-gpu-kit: ## Pack what proves and measures the GPU code on a machine withou
 	$(MAKE) cuda
 	python3 tools/gpu/pack.py
 
-prove-gpu: ## Prove and measure the GPU code on this machine; 10 minutes, 49 GB
+prove-gpu: ## Prove and measure the GPU code on this machine; needs 49 GB of disk
 	$(MAKE) prove-gpu-kit
 	tools/gpu/prove.sh target/gpu-kit target/gpu-report
 
