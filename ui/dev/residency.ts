@@ -225,6 +225,7 @@ export class Residency {
         policy: this.#settings.policy ?? 'learned',
         held_back: 0,
         vram_held_back: 0,
+        leaving: 0,
         look_ahead: 0.84,
         preloading: this.#settings.predictive_preloading ? 'on' : 'off',
         profile_tokens: 0,

@@ -17,7 +17,7 @@ use crate::forecast::{self, Pace};
 use crate::gpu;
 use crate::hardware;
 use crate::info::{describe, model_id, profile_path};
-use crate::inspection::{Inspection, examine, inspect};
+use crate::inspection::{Inspection, examine};
 use crate::layers::Context;
 use crate::model::{Logits, Model, OnGpu, Part};
 use crate::placement::{self, ModelSizes, PREFILL_CHUNK, place};
@@ -318,8 +318,8 @@ impl Engine {
             let seconds = start.elapsed().as_secs_f64();
             experts.note_token(seconds);
             self.pace.token(seconds);
-            experts.reallocate();
         }
+        experts.between_tokens();
         Ok(logits)
     }
 
@@ -337,14 +337,16 @@ impl Engine {
             gpu: self.gpu.as_ref(),
         };
         let (model, experts) = (&self.model, &mut self.experts);
-        Session::advance_together(sessions, tokens, |states| {
+        let logits = Session::advance_together(sessions, tokens, |states| {
             let mut parts: Vec<Part> = states
                 .iter_mut()
                 .zip(tokens.chunks(1))
                 .map(|(state, tokens)| Part { tokens, state })
                 .collect();
             model.forward(cx, &mut parts, experts, Logits::Last)
-        })
+        })?;
+        experts.between_tokens();
+        Ok(logits)
     }
 
     /// Bytes that the placement keeps for all sessions together.
@@ -437,7 +439,8 @@ fn open(
         return Ok(kept);
     }
     // Minutes of work are not begun for a model that will not fit.
-    let foretold = inspect(path, options.precision, options.quantize.as_ref())?;
+    let foretold = quantize::foretell(Checkpoint::open(path)?, *target)?;
+    let foretold = examine(foretold, options.precision)?;
     let placement = place(
         &foretold.sizes,
         hardware,

@@ -8,22 +8,12 @@
 
 mod support;
 
-use moestro_cuda::Kernels;
 use moestro_cuda_emulator::{Emulator, load};
 use moestro_engine::placement::place;
-use moestro_engine::protocol::{Component, GpuInfo, GpuReading, Hardware, MemorySettings, Tier};
+use moestro_engine::protocol::{Component, GpuReading, Hardware, MemorySettings, Tier};
 use moestro_engine::{Cancel, Engine, EngineError, LoadOptions, Precision, hardware, inspect};
+use support::gpu::{GIB, actual, emulated, emulated_machine};
 use support::{Reference, fixture, greedy};
-
-const GIB: u64 = 1 << 30;
-
-/// Is an actual GPU tested?
-fn actual() -> bool {
-    let number = std::env::var("MOESTRO_TEST_GPU").ok();
-    let first = number.as_deref().is_none_or(|number| number == "0");
-    assert!(first, "choose the GPU with CUDA_VISIBLE_DEVICES");
-    number.is_some()
-}
 
 /// The stand-in; `None` if an actual GPU is tested, which cannot be made to fail.
 fn emulate(settings: &str) -> Option<Emulator> {
@@ -32,32 +22,17 @@ fn emulate(settings: &str) -> Option<Emulator> {
 
 fn machine() -> Hardware {
     if actual() {
-        return hardware::probe();
-    }
-    Hardware {
-        gpus: vec![GpuInfo {
-            name: "Emulated GPU".into(),
-            vram_total: 2 * GIB,
-            vram_free: 2 * GIB,
-            driver: "535".into(),
-        }],
-        gpu_note: String::new(),
-        ..hardware::probe()
+        hardware::probe()
+    } else {
+        emulated_machine()
     }
 }
 
 fn options(precision: Precision, vram: u64, experts_vram: Option<usize>) -> LoadOptions {
+    let options = emulated(precision, vram, experts_vram);
     LoadOptions {
-        memory: MemorySettings {
-            vram_budget: Some(vram),
-            context: Some(1024),
-            experts_vram,
-            ..MemorySettings::default()
-        },
-        threads: Some(2),
-        precision,
-        gpu_kernels: (!actual()).then(|| Kernels::from_image(b"emulated".to_vec())),
-        ..LoadOptions::default()
+        gpu_kernels: options.gpu_kernels.filter(|_| !actual()),
+        ..options
     }
 }
 

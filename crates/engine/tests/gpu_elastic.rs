@@ -5,41 +5,20 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use moestro_cuda::Kernels;
 use moestro_cuda_emulator::load as emulate;
-use moestro_engine::protocol::{GpuInfo, Hardware, MemorySettings};
-use moestro_engine::{Cancel, Engine, LoadOptions, Precision, hardware};
+use moestro_engine::protocol::MemorySettings;
+use moestro_engine::{Cancel, Engine, Precision};
+use support::gpu::{GIB, emulated, emulated_machine};
 use support::{fixture, greedy};
 
-const GIB: u64 = 1 << 30;
 const TOKENS: usize = 16;
 
 /// With the whole model on the GPU and `slots` experts of each layer.
 fn load(vram: u64, slots: usize) -> Engine {
-    let machine = Hardware {
-        gpus: vec![GpuInfo {
-            name: "Emulated GPU".into(),
-            vram_total: 2 * GIB,
-            vram_free: 2 * GIB,
-            driver: "535".into(),
-        }],
-        gpu_note: String::new(),
-        ..hardware::probe()
-    };
-    let options = LoadOptions {
-        memory: MemorySettings {
-            vram_budget: Some(vram),
-            context: Some(1024),
-            experts_vram: Some(slots),
-            ..MemorySettings::default()
-        },
-        threads: Some(2),
-        precision: Precision::Float32,
-        gpu_kernels: Some(Kernels::from_image(b"emulated".to_vec())),
-        ..LoadOptions::default()
-    };
+    let options = emulated(Precision::Float32, vram, Some(slots));
     let path = fixture("qwen3_next-tiny");
     let never = Cancel::new();
+    let machine = emulated_machine();
     let mut engine = Engine::load(&path, &options, machine, &never, &mut |_, _, _| {}).unwrap();
     engine.experts_mut().insist_on_upper();
     engine

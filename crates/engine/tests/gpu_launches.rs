@@ -4,28 +4,15 @@
 
 mod support;
 
-use moestro_cuda::Kernels;
 use moestro_cuda_emulator::load;
-use moestro_engine::protocol::{GpuInfo, Hardware, MemorySettings};
-use moestro_engine::{Cancel, Engine, LoadOptions, Logits, hardware};
+use moestro_engine::protocol::MemorySettings;
+use moestro_engine::{Cancel, Engine, LoadOptions, Logits};
 use support::fixture;
-
-const GIB: u64 = 1 << 30;
+use support::gpu::{GIB, emulated_kernels, emulated_machine};
 
 #[test]
 fn launches_copies_and_waits_of_a_token() {
     let emulator = load("vram=2G,seed=1");
-    let gpu = GpuInfo {
-        name: "Emulated GPU".into(),
-        vram_total: 2 * GIB,
-        vram_free: 2 * GIB,
-        driver: "535".into(),
-    };
-    let machine = Hardware {
-        gpus: vec![gpu],
-        gpu_note: String::new(),
-        ..hardware::probe()
-    };
     let options = LoadOptions {
         memory: MemorySettings {
             vram_budget: Some(GIB),
@@ -33,13 +20,14 @@ fn launches_copies_and_waits_of_a_token() {
             ..MemorySettings::default()
         },
         threads: Some(2),
-        gpu_kernels: Some(Kernels::from_image(b"emulated".to_vec())),
+        gpu_kernels: Some(emulated_kernels()),
         ..LoadOptions::default()
     };
     // Quantized, as nearly every model is: three layers of DeltaNet and one of attention.
     let model = fixture("../../models/demo/moestro-demo.gguf");
     let mut silent = |_, _, _| {};
     let never = Cancel::new();
+    let machine = emulated_machine();
     let mut engine = Engine::load(&model, &options, machine, &never, &mut silent).unwrap();
     let layers = engine.info.layers;
     assert_eq!(engine.placement().gpu.layers, layers);

@@ -8,6 +8,7 @@ use crate::compute::Compute;
 use crate::isa::vectorized;
 use crate::shared::SharedMut;
 use crate::simd::{LANES, Simd};
+use std::ops::Range;
 
 /// Values that share a scale.
 pub(crate) const GROUP: usize = 32;
@@ -64,13 +65,27 @@ impl Batches {
         first * self.per_row + group * len + row - first
     }
 
-    /// The row and the group at a place.
+    /// The rows and groups at a range of places, in order.
     #[inline(always)]
-    fn what(self, place: usize) -> (usize, usize) {
-        let first = place / (BATCH * self.per_row) * BATCH;
-        let len = BATCH.min(self.rows - first);
-        let within = place - first * self.per_row;
-        (first + within % len, within / len)
+    fn what(self, places: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+        let first = places.start / (BATCH * self.per_row) * BATCH;
+        let mut batch = first..self.rows.min(first + BATCH);
+        let within = places.start - first * self.per_row;
+        let (mut row, mut group) = (first + within % batch.len(), within / batch.len());
+        // Counted on: three divisions for each place would take as long as its values.
+        places.map(move |_| {
+            let here = (row, group);
+            row += 1;
+            if row == batch.end {
+                group += 1;
+                if group == self.per_row {
+                    group = 0;
+                    batch = batch.end..self.rows.min(batch.end + BATCH);
+                }
+                row = batch.start;
+            }
+            here
+        })
     }
 }
 
@@ -89,8 +104,7 @@ impl Quantized {
             vectorized!(c.level(), |s| {
                 // In the order of writing: reading may jump, writing may not, or every
                 // row's line would fall into the same set of the cache.
-                for (place, group) in range.zip(groups) {
-                    let (row, i) = shape.what(place);
+                for ((row, i), group) in shape.what(range).zip(groups) {
                     *group = quantize(s, &values[row * per_row + i]);
                 }
             });

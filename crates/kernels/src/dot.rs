@@ -139,15 +139,13 @@ fn step<S: Words, F: Integers, const M: usize>(
     sums: &mut [S::V; M],
     out: &mut [[f32; LANES]],
 ) {
-    let q = integers::<S, F>(s, block, group);
     let scales = F::scales(s, block, group);
     if M == 0 {
+        let q = integers::<S, F>(s, block, group);
         return multiply_group::<S, F>(s, q, scales, x, out);
     }
     let x: &[Group; M] = x.first_chunk().expect("as many rows as sums");
-    for m in 0..M {
-        sums[m] = add_group::<S, F>(s, q, scales, &x[m], sums[m]);
-    }
+    add_group::<S, F, M>(s, block, group, scales, x, sums);
 }
 
 /// Asks for this group's share of the bytes of a later block. A few lines at a time: a
@@ -161,53 +159,74 @@ fn ask_ahead<F: Integers>(block: &[u8], group: usize) {
     prefetch_behind(block.as_ptr(), AHEAD + 64 * from, to - from);
 }
 
-/// `sum` and one group of one row of activations, every four of which are read where
-/// they lie.
+/// Adds one group of `M` rows of activations to their sums. Of the weights four columns
+/// are taken at a time and multiplied with all rows: as many independent chains of
+/// products as rows, and few registers.
 #[inline(always)]
-fn add_group<S: Words, F: Integers>(
+fn add_group<S: Words, F: Integers, const M: usize>(
     s: S,
-    [q, finer]: [[[S::W; 4]; 2]; 2],
+    block: &[u8],
+    group: usize,
     scales: Scales<S::V>,
-    x: &Group,
-    sum: S::V,
-) -> S::V {
-    let (starts, about) = start::<S, F>(
-        s,
-        scales,
-        |i| s.word_splat(x.sums[i].cast_signed()),
-        |i| s.word_splat(x.offsets[i].cast_signed()),
-    );
-    let about = match about {
-        About::Sums => &x.sums,
-        About::Offsets => &x.offsets,
-    };
-    let mut sums = starts;
-    let halves = has_halves(scales);
-    let column = |half: usize, word: usize| {
-        let (words, _) = x.q[half].as_chunks::<4>();
-        s.word_splat(i32::from_le_bytes(words[word].map(i8::cast_unsigned)))
-    };
+    x: &[Group; M],
+    sums: &mut [S::V; M],
+) {
+    let zero = s.word_splat(0);
+    let (mut dots, mut below) = ([[zero; 2]; M], [[zero; 2]; M]);
+    let mut about = About::Sums;
+    for m in 0..M {
+        let word = |i: usize, of: &[u32; 4]| s.word_splat(of[i].cast_signed());
+        let (sums, offsets) = (&x[m].sums, &x[m].offsets);
+        (dots[m], about) = start::<S, F>(s, scales, |i| word(i, sums), |i| word(i, offsets));
+    }
     for half in 0..2 {
-        // One chain if there is one sum: other rows fill the time it takes.
-        let sum = &mut sums[if halves { half } else { 0 }];
-        for (word, q) in q[half].iter().enumerate() {
-            *sum = match F::QUANTS {
-                Quants::Signed => s.dot_signed(*sum, *q, column(half, word)),
-                _ => s.dot(*sum, *q, column(half, word)),
-            };
+        // One chain if there is one sum.
+        let at = if has_halves(scales) { half } else { 0 };
+        for word in 0..4 {
+            let q = quads::<S, F>(s, block, group, 4 * half + word);
+            for m in 0..M {
+                let x = column(s, &x[m], half, word);
+                dots[m][at] = match F::QUANTS {
+                    Quants::Signed => s.dot_signed(dots[m][at], q, x),
+                    _ => s.dot(dots[m][at], q, x),
+                };
+            }
+            if F::FINER {
+                let q = F::finer(s, block, group, 4 * half + word);
+                for m in 0..M {
+                    below[m][at] = s.dot(below[m][at], q, column(s, &x[m], half, word));
+                }
+                s.in_order(&mut below, at);
+            }
+            s.in_order(&mut dots, at);
         }
     }
-    if F::FINER {
-        sums = sums.map(|sum| s.word_shl(sum, 7));
-        for half in 0..2 {
-            let sum = &mut sums[if halves { half } else { 0 }];
-            for (word, finer) in finer[half].iter().enumerate() {
-                *sum = s.dot(*sum, *finer, column(half, word));
+    for m in 0..M {
+        if F::FINER {
+            for half in 0..2 {
+                dots[m][half] = s.word_add(s.word_shl(dots[m][half], 7), below[m][half]);
             }
         }
+        let of = match about {
+            About::Sums => &x[m].sums,
+            About::Offsets => &x[m].offsets,
+        };
+        let about = |i: usize| s.word_splat(of[i].cast_signed());
+        sums[m] = scaled::<S>(s, scales, dots[m], about, sums[m]);
     }
-    let about = |i: usize| s.word_splat(about[i].cast_signed());
-    scaled::<S>(s, scales, sums, about, sum)
+}
+
+/// Four columns of one row of activations, in every word.
+#[inline(always)]
+fn column<S: Words>(s: S, x: &Group, half: usize, word: usize) -> S::W {
+    // No closure of an array's: left a call, it would cost more than the product.
+    let [a, b, c, d] = x.q[half].as_chunks::<4>().0[word];
+    s.word_splat(i32::from_le_bytes([
+        a.cast_unsigned(),
+        b.cast_unsigned(),
+        c.cast_unsigned(),
+        d.cast_unsigned(),
+    ]))
 }
 
 /// Activation rows that are computed together: enough independent chains of

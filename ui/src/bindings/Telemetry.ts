@@ -31,6 +31,10 @@ held_back: number,
  */
 vram_held_back: number, 
 /**
+ * Bytes in RAM of slots that were given up, going back to the system between tokens.
+ */
+leaving: number, 
+/**
  * Share of a layer's experts that the next router names one layer early;
  * `None` until it was measured.
  */

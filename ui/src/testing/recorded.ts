@@ -208,6 +208,7 @@ export const telemetry: Telemetry = {
   policy: 'learned',
   held_back: 0,
   vram_held_back: 0,
+  leaving: 0,
   look_ahead: null,
   preloading: 'off',
   profile_tokens: 0,

@@ -97,6 +97,7 @@ export const memory = {
     disk: 'Read from disk',
     ram: 'Computed from RAM',
     queue: 'Reads waiting',
+    leaving: 'RAM being given back',
     direct: 'Reads bypass the page cache: the RAM budget is all the RAM that experts take.',
     cached: 'This file system reads through its cache, which is told to forget experts at once.',
   },

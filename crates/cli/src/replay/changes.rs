@@ -26,8 +26,11 @@ pub struct Changes {
     /// A token with its change that is longer than all but one in twenty.
     p95: Duration,
     longest_without: Duration,
-    /// Bytes by which the process exceeded its budget at most.
+    /// Bytes by which the process exceeded its budget at most, those aside that it said
+    /// were being given back.
     exceeded: u64,
+    /// Tokens in a row at most before which memory was still being given back.
+    leaving: usize,
     /// Resident at the largest budget, before and after.
     resident: [u64; 2],
     files: [usize; 2],
@@ -57,15 +60,23 @@ pub fn run(
     let mut random = Random::new(1);
     let mut budget = most;
     let (mut exceeded, mut longest_change) = (0, Duration::ZERO);
+    let (mut leaving, mut longest_leaving) = (0, 0);
     let mib = |bytes: u64| (bytes >> 20) as usize;
+    let over = |engine: &Engine, budget: u64| {
+        let leaving = engine.experts().leaving_bytes();
+        hardware::process_bytes().saturating_sub(budget + leaving)
+    };
     let (outputs, mut times) = decode(engine, trace, count, |engine| {
         // What the last token needed is still there.
-        exceeded = exceeded.max(hardware::process_bytes().saturating_sub(budget));
+        exceeded = exceeded.max(over(engine, budget));
         budget = least + ((random.below(mib(most - least) + 1) as u64) << 20);
         let start = Instant::now();
         set(engine, budget)?;
         longest_change = longest_change.max(start.elapsed());
-        exceeded = exceeded.max(hardware::process_bytes().saturating_sub(budget));
+        exceeded = exceeded.max(over(engine, budget));
+        let any = engine.experts().leaving_bytes() > 0;
+        leaving = if any { leaving + 1 } else { 0 };
+        longest_leaving = longest_leaving.max(leaving);
         Ok(())
     })?;
     let different = usual.iter().zip(&outputs).filter(|(a, b)| a != b).count();
@@ -83,6 +94,7 @@ pub fn run(
             .unwrap_or_default(),
         longest_without,
         exceeded,
+        leaving: longest_leaving,
         resident: [before.0, hardware::process_bytes()],
         files: [before.1, open_files()],
     })
@@ -122,7 +134,8 @@ impl Changes {
             "longest_token_ms": milliseconds(self.longest),
             "p95_token_ms": milliseconds(self.p95),
             "longest_token_without_changes_ms": milliseconds(self.longest_without),
-            "bytes_over_budget": self.exceeded, "resident_bytes": self.resident,
+            "bytes_over_budget": self.exceeded, "tokens_giving_back": self.leaving,
+            "resident_bytes": self.resident,
             "open_files": self.files,
         })
     }
@@ -133,7 +146,8 @@ impl fmt::Display for Changes {
         write!(
             f,
             "{} changes of at most {:.0} ms: {} outputs differ; a token with its change P95 {:.0} ms, at most {:.0} ms \
-             (without changes {:.0} ms); at most {} over the budget; {} resident before, {} after; \
+             (without changes {:.0} ms); at most {} over the budget, beside memory given back during at most {} tokens; \
+             {} resident before, {} after; \
              {} open files before, {} after",
             self.count,
             milliseconds(self.longest_change),
@@ -142,6 +156,7 @@ impl fmt::Display for Changes {
             milliseconds(self.longest),
             milliseconds(self.longest_without),
             show_bytes(self.exceeded),
+            self.leaving,
             show_bytes(self.resident[0]),
             show_bytes(self.resident[1]),
             self.files[0],

@@ -1,6 +1,7 @@
 //! Memory for one matrix of one expert.
 
 use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 use memmap2::MmapMut;
 
@@ -40,28 +41,11 @@ pub fn bytes(held: &Held) -> u64 {
     held.iter().map(|b| b.len as u64).sum()
 }
 
-/// Experts whose memory one thread gives back while others do the same.
-const FREED_BY_ONE: usize = 64;
-const FREEING_THREADS: usize = 4;
-
-/// Gives memory back to the system. Gigabytes of it take one thread longer than there
-/// is time between two tokens.
-pub fn free(mut held: Vec<Held>) {
-    let threads = (held.len() / FREED_BY_ONE).clamp(1, FREEING_THREADS);
-    let each = held.len().div_ceil(threads);
-    std::thread::scope(|scope| {
-        while held.len() > each {
-            let part = held.split_off(held.len() - each);
-            // Without another thread it is given back by this one.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, || drop(part));
-        }
-        drop(held);
-    });
-}
-
 /// Buffers for experts on their way from disk, of the few sizes that there are.
 pub struct Transit {
     free: Vec<Held>,
+    /// Those of given up slots, which go back to the system bit by bit.
+    leaving: Vec<Held>,
     /// Experts that may be on their way at once, for each size.
     most: usize,
 }
@@ -70,6 +54,7 @@ impl Transit {
     pub fn new(most: usize) -> Transit {
         Transit {
             free: Vec::new(),
+            leaving: Vec::new(),
             most: most.max(1),
         }
     }
@@ -79,11 +64,16 @@ impl Transit {
         self.most
     }
 
-    /// Buffers of these sizes; `None` if the system has no memory left.
+    /// Buffers of these sizes; `None` if the system has no memory left. While memory is
+    /// leaving no more is taken from the system than it gets back.
     pub fn take(&mut self, sizes: [usize; 3]) -> Option<Held> {
         let fits = |held: &Held| held.iter().zip(sizes).all(|(b, size)| b.len == size);
         if let Some(at) = self.free.iter().position(fits) {
             return Some(self.free.swap_remove(at));
+        }
+        match self.leaving.iter().rposition(fits) {
+            Some(at) => return Some(self.leaving.swap_remove(at)),
+            None => drop(self.leaving.pop()),
         }
         let [gate, up, down] = sizes.map(Buffer::try_new);
         Some([gate?, up?, down?])
@@ -98,7 +88,53 @@ impl Transit {
         }
     }
 
+    /// Takes the buffers of slots that were given up.
+    pub fn retire(&mut self, held: impl Iterator<Item = Held>) {
+        self.leaving.extend(held);
+    }
+
+    /// Gives memory of retired buffers back to the system for about this long. Gigabytes
+    /// of it take longer than anyone should wait for a token.
+    pub fn give_back(&mut self, time: Duration) {
+        let start = Instant::now();
+        while self.leaving.pop().is_some() && start.elapsed() < time {}
+        if self.leaving.is_empty() {
+            self.leaving = Vec::new();
+        }
+    }
+
+    /// Bytes that are still to be given back.
+    pub fn leaving_bytes(&self) -> u64 {
+        self.leaving.iter().map(bytes).sum()
+    }
+
     pub fn bytes(&self) -> u64 {
         self.free.iter().map(bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(sizes: [usize; 3]) -> Held {
+        sizes.map(|size| Buffer::try_new(size).unwrap())
+    }
+
+    #[test]
+    fn what_leaves_is_used_again_before_more_is_taken() {
+        let (small, large) = ([10, 20, 30], [100, 100, 100]);
+        let mut transit = Transit::new(4);
+        transit.retire((0..6).map(|_| held(small)));
+        assert_eq!(transit.leaving_bytes(), 6 * 60);
+        transit.take(small).unwrap();
+        assert_eq!(transit.leaving_bytes(), 5 * 60, "used again");
+        transit.take(large).unwrap();
+        assert_eq!(transit.leaving_bytes(), 4 * 60, "one went for another");
+        transit.give_back(Duration::ZERO);
+        assert_eq!(transit.leaving_bytes(), 3 * 60, "never none");
+        transit.give_back(Duration::from_secs(60));
+        assert_eq!(transit.leaving_bytes(), 0);
+        assert_eq!(transit.bytes(), 0);
     }
 }

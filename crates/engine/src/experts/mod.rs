@@ -22,7 +22,7 @@ mod upper;
 mod vram;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moestro_checkpoint::Checkpoint;
 use moestro_kernels::Matrix;
@@ -51,6 +51,8 @@ pub use self::stage::{Sent, Stage, stage_bytes};
 const REMEMBERED: usize = 512;
 /// Decoded tokens between two looks at the allocation over layers.
 const REALLOCATE: u64 = 256;
+/// How long giving memory back may hold up one token.
+const GIVING_BACK: Duration = Duration::from_millis(50);
 /// A first guess of what a disk reads, bytes per second; measured from then on.
 const USUAL_DISK: f64 = 1.5e9;
 
@@ -238,11 +240,18 @@ impl Experts {
     fn apply(&mut self, to: &Allocation) {
         let layers = self.layers.iter_mut().zip(&to.slots);
         let gone = layers.flat_map(|(layer, slots)| layer.resident_mut().resize(*slots));
-        buffer::free(gone.collect());
+        self.transit.retire(gone);
+        self.transit.give_back(GIVING_BACK);
     }
 
-    /// Spreads the slots over the layers anew if that is worth it. Between tokens.
-    pub fn reallocate(&mut self) {
+    /// What is to be done after each token: memory of slots that were given up goes
+    /// back, and the slots are spread over the layers anew if that is worth it.
+    pub fn between_tokens(&mut self) {
+        self.transit.give_back(GIVING_BACK);
+        self.reallocate();
+    }
+
+    fn reallocate(&mut self) {
         if self.even || self.decoded < REALLOCATE {
             return;
         }
@@ -271,9 +280,13 @@ impl Experts {
         layer.matrices(held.expect("matrices are asked of experts that are ready"))
     }
 
-    /// Reads a few experts into free slots, if there are any left; for idle time.
-    /// Returns whether anything was read.
+    /// Gives memory back that a change left over, or else reads an expert into a free
+    /// slot; for idle time. Returns whether there was anything to do.
     pub fn fill(&mut self) -> Result<bool> {
+        if self.transit.leaving_bytes() > 0 {
+            self.transit.give_back(GIVING_BACK);
+            return Ok(true);
+        }
         self.settle();
         self.drop_preloads();
         let free = |r: &usize| self.layers[*r].resident().next_to_fill().is_some();
@@ -319,6 +332,12 @@ impl Experts {
     /// Bytes of all filled slots.
     pub fn slot_bytes(&self) -> u64 {
         self.layers.iter().map(Layer::bytes).sum()
+    }
+
+    /// Bytes of slots that were given up which the system has not got back yet; tokens
+    /// go on meanwhile, and nothing is added to them.
+    pub fn leaving_bytes(&self) -> u64 {
+        self.transit.leaving_bytes()
     }
 
     /// Bytes of one slot, on average over the layers.
@@ -397,6 +416,7 @@ impl Experts {
             profile_tokens: self.profile_tokens(),
             look_ahead: self.mean_look_ahead(),
             preloading: self.preloading(),
+            leaving: self.leaving_bytes(),
             ..Telemetry::default()
         }
     }

@@ -226,6 +226,7 @@ impl Runner {
             )));
         }
         let placement = loaded.engine.configure(memory)?.clone();
+        loaded.may_fill = true;
         loaded.schedule.make_room(&loaded.engine);
         self.forecast = None;
         self.emit(Event::Configured { id, placement });

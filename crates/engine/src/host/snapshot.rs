@@ -32,7 +32,7 @@ pub fn take(engine: &Engine, schedule: &Schedule, meter: &Meter, about: About) -
     let in_use = |row: &PlacementRow| -> PlacementRow {
         let bytes = match (row.component, row.tier) {
             (Component::ExpertSlots, Tier::Vram) => experts.vram_bytes(),
-            (Component::ExpertSlots, _) => experts.slot_bytes(),
+            (Component::ExpertSlots, _) => experts.slot_bytes() + experts.leaving_bytes(),
             (Component::SessionState, Tier::Vram) => schedule.bytes_in(Place::Gpu),
             (Component::SessionState, _) => schedule.bytes_in(Place::Host),
             _ => row.bytes,

@@ -23,6 +23,8 @@ pub struct Telemetry {
     pub held_back: u64,
     /// The same in VRAM.
     pub vram_held_back: u64,
+    /// Bytes in RAM of slots that were given up, going back to the system between tokens.
+    pub leaving: u64,
     /// Share of a layer's experts that the next router names one layer early;
     /// `None` until it was measured.
     pub look_ahead: Option<f64>,

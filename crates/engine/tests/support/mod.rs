@@ -2,6 +2,8 @@
 //! with them in float32.
 #![allow(dead_code)]
 
+pub mod gpu;
+
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 

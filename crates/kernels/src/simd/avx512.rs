@@ -46,6 +46,27 @@ fn in_register(mut x: __m512i) -> __m512i {
     x
 }
 
+/// Part `at` of all eight is known at this point.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn eight_in_registers([a, b, c, d, e, f, g, h]: &mut [[__m512i; 2]; 8], at: usize) {
+    // SAFETY: no instruction at all.
+    unsafe {
+        asm!(
+            "/* {0} {1} {2} {3} {4} {5} {6} {7} */",
+            inout(zmm_reg) a[at],
+            inout(zmm_reg) b[at],
+            inout(zmm_reg) c[at],
+            inout(zmm_reg) d[at],
+            inout(zmm_reg) e[at],
+            inout(zmm_reg) f[at],
+            inout(zmm_reg) g[at],
+            inout(zmm_reg) h[at],
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+}
+
 macro_rules! lanewise {
     ($name:ident, $intrinsic:ident) => {
         #[inline(always)]
@@ -276,5 +297,12 @@ impl Words for Avx512 {
     #[inline(always)]
     fn dot_signed(self, acc: __m512i, q: __m512i, x: __m512i) -> __m512i {
         self.dot(acc, q, x)
+    }
+    #[inline(always)]
+    fn in_order<const M: usize>(self, sums: &mut [[__m512i; 2]; M], at: usize) {
+        if let Some(eight) = sums.first_chunk_mut::<8>() {
+            // SAFETY: `self` proves the features.
+            unsafe { eight_in_registers(eight, at) }
+        }
     }
 }

@@ -122,6 +122,10 @@ pub(crate) trait Words: Simd {
     /// Where a chain of [`Words::dot_signed`] starts, to end in the sum of products:
     /// `minus` are the negated sums of the second factors of the chain.
     fn signed_start(self, minus: Self::W) -> Self::W;
+    /// Keeps the compiler from computing one of several sums to its end before it goes
+    /// on with the others: a hint.
+    #[inline(always)]
+    fn in_order<const M: usize>(self, _sums: &mut [[Self::W; 2]; M], _at: usize) {}
     /// As [`Words::dot`] for any signed bytes, prepared by [`Words::signed_quads`].
     fn dot_signed(self, acc: Self::W, q: Self::W, x: Self::W) -> Self::W;
 }
