@@ -219,11 +219,11 @@ fn rates(frames: &[f64]) {
     let per_second: Vec<f64> = (0..seconds).map(drawn).collect();
     let below = per_second.iter().filter(|rate| **rate < 30.0).count();
     println!("seconds with fewer than 30 frames: {below} of {seconds}");
-    let tenth = seconds / 10;
-    let last = &per_second[seconds - tenth..];
+    let tenths = per_second.chunks((seconds / 10).max(1));
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     println!(
-        "in the last tenth: {:.0}",
-        last.iter().sum::<f64>() / tenth as f64
+        "in each tenth: {:.0?}",
+        tenths.map(mean).collect::<Vec<_>>()
     );
     show("frames in a second", per_second, "");
     let mut gaps: Vec<f64> = frames.windows(2).map(|pair| pair[1] - pair[0]).collect();

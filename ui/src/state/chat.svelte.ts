@@ -29,12 +29,14 @@ import { Trailing } from './trailing';
 
 /** At most this much typing is lost with the window. */
 const KEEP_DRAFT_MS = 500;
+/** Drawing text takes longer than a frame; between two times there are frames for the rest. */
+const DRAW_MS = 40;
 
 /** An answer that the engine writes, in whichever chat. */
 interface Running {
   chat: number;
   answer: Answer;
-  // Tokens wait here for the next frame: the page is drawn at most once per frame.
+  // Tokens wait here until text is drawn again.
   arrived: string;
   tokens: number;
   before: number;
@@ -76,6 +78,7 @@ export class ChatState {
   readonly #keepSettings = new Trailing(KEEP_DRAFT_MS, () => void this.#saveSettings());
   readonly #running = new SvelteMap<number, Running>();
   #cancelFrame: (() => void) | null = null;
+  #drawn = -DRAW_MS;
   #opening = 0;
 
   constructor(engine: EngineState, settings: SettingsState, chats: ChatsApi, asking: Asking) {
@@ -332,12 +335,14 @@ export class ChatState {
     if (running.tokens === 0) running.firstToken = performance.now();
     running.arrived += text;
     running.tokens = tokens;
-    this.#cancelFrame ??= nextFrame(() => this.#flush());
+    const wait = Math.max(0, this.#drawn + DRAW_MS - performance.now());
+    this.#cancelFrame ??= nextFrame(() => this.#flush(), wait);
   }
 
   #flush(): void {
     this.#cancelFrame?.();
     this.#cancelFrame = null;
+    this.#drawn = performance.now();
     for (const running of this.#running.values()) {
       if (running.tokens === 0) continue;
       const { answer } = running;

@@ -12,7 +12,7 @@ export const chat = {
   promptHint: 'Ask something…',
   promptLoading: 'The model is loading…',
   promptNoModel: 'Load a model to ask something',
-  keys: 'Enter sends, Shift+Enter starts a new line',
+  keys: 'Enter sends, Shift+Enter: new line',
   keysRunning: 'Esc stops the answer',
   send: 'Send',
   stop: 'Stop',

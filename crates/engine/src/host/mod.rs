@@ -6,6 +6,7 @@ mod meter;
 mod prepare;
 mod run;
 mod snapshot;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,6 +8,7 @@ use moestro_cuda::CudaError;
 
 use super::meter::Meter;
 use super::prepare::{Preparation, Ready};
+use super::watch::Watch;
 use super::{Order, Pending, lock, snapshot};
 use crate::Folders;
 use crate::cancel::Cancel;
@@ -26,6 +27,9 @@ use crate::text_assets::TextAssets;
 const MOST_SNAPSHOTS: f32 = 20.0;
 /// Time between two forecasts.
 const FORECAST_EVERY: Duration = Duration::from_millis(1000);
+/// How often other programs' needs are looked at while nothing else happens.
+const LOOK_AT_MEMORY: Duration = Duration::from_secs(4);
+const FOREVER: Duration = Duration::from_secs(3600);
 const NOT_LOADED: &str = "no model is loaded; load one first";
 
 pub(super) struct Runner {
@@ -36,8 +40,9 @@ pub(super) struct Runner {
     pub(super) loaded: Option<Loaded>,
     pub(super) meter: Meter,
     started: Instant,
-    /// Time between snapshots and when the next one is due.
-    watch: Option<(Duration, Instant)>,
+    watch: Option<Watch>,
+    /// When there was something to do.
+    worked: Instant,
     /// The latest forecast and when it was made.
     pub(super) forecast: Option<(Instant, Option<Forecast>)>,
     pub(super) folders: Folders,
@@ -71,6 +76,7 @@ pub fn run(
         meter: Meter::default(),
         started: Instant::now(),
         watch: None,
+        worked: Instant::now(),
         forecast: None,
         folders,
         ended: false,
@@ -122,8 +128,12 @@ impl Runner {
             }
             self.look_at_memory();
             let busy = self.is_busy();
+            if busy {
+                self.worked = Instant::now();
+            }
             self.send_snapshot_if_due(busy);
             if busy || self.fill_slots() {
+                self.worked = Instant::now();
                 match self.inbox.try_recv() {
                     Ok(order) => return Some(order),
                     Err(TryRecvError::Disconnected) => return None,
@@ -132,11 +142,15 @@ impl Runner {
                 }
                 continue;
             }
-            let due = self
-                .watch
-                .map(|(_, due)| due.saturating_duration_since(Instant::now()));
-            let longest = Duration::from_secs(3600);
-            match self.inbox.recv_timeout(due.unwrap_or(longest)) {
+            let now = Instant::now();
+            let due = self.watch.as_ref();
+            let due = due.map(|watch| watch.due(self.worked).saturating_duration_since(now));
+            let longest = if self.loaded.is_some() {
+                LOOK_AT_MEMORY
+            } else {
+                FOREVER
+            };
+            match self.inbox.recv_timeout(due.unwrap_or(longest).min(longest)) {
                 Ok(order) => return Some(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -167,6 +181,9 @@ impl Runner {
         );
         if ends_answers {
             self.end_answers();
+        }
+        if !matches!(command, Command::Look { .. } | Command::Watch { .. }) {
+            self.worked = Instant::now();
         }
         let goes_on = matches!(command, Command::Generate { .. } | Command::Count { .. });
         let done = match command {
@@ -234,9 +251,9 @@ impl Runner {
     }
 
     fn watch(&mut self, hz: f32) {
-        self.watch = (hz > 0.0).then(|| {
-            let period = Duration::from_secs_f32(1.0 / hz.min(MOST_SNAPSHOTS));
-            (period, Instant::now())
+        self.watch = (hz > 0.0).then(|| Watch {
+            period: Duration::from_secs_f32(1.0 / hz.min(MOST_SNAPSHOTS)),
+            sent: None,
         });
     }
 
@@ -368,14 +385,14 @@ impl Runner {
     }
 
     fn send_snapshot_if_due(&mut self, generating: bool) {
-        let Some((period, due)) = self.watch else {
+        let Some(watch) = &mut self.watch else {
             return;
         };
         let now = Instant::now();
-        if now < due {
+        if now < watch.due(self.worked) {
             return;
         }
-        self.watch = Some((period, now + period));
+        watch.sent = Some(now);
         if let Some(snapshot) = self.snapshot(generating) {
             self.emit(Event::Snapshot { snapshot });
         }
