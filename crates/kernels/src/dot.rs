@@ -316,27 +316,26 @@ fn multiply_together<S: Words, F: Integers, const M: usize>(
         sums[m] = starts;
         columns[m] = [s.bytes_in_four(&x[m].q[0]), s.bytes_in_four(&x[m].q[1])];
     }
+    // The finer bits beside the others: they take the same activations.
+    let mut below = [[zero; 2]; M];
     for word in 0..4 {
         for half in 0..2 {
             for m in 0..M {
-                let (q, x) = (q[half][word], s.word_of_four(columns[m][half], word));
+                let x = s.word_of_four(columns[m][half], word);
                 sums[m][half] = match F::QUANTS {
-                    Quants::Signed => s.dot_signed(sums[m][half], q, x),
-                    _ => s.dot(sums[m][half], q, x),
+                    Quants::Signed => s.dot_signed(sums[m][half], q[half][word], x),
+                    _ => s.dot(sums[m][half], q[half][word], x),
                 };
+                if F::FINER {
+                    below[m][half] = s.dot(below[m][half], finer[half][word], x);
+                }
             }
         }
     }
     if F::FINER {
-        for sums in &mut sums {
-            *sums = [s.word_shl(sums[0], 7), s.word_shl(sums[1], 7)];
-        }
-        for (word, (a, b)) in finer[0].iter().zip(&finer[1]).enumerate() {
-            for (half, finer) in [*a, *b].into_iter().enumerate() {
-                for m in 0..M {
-                    let x = s.word_of_four(columns[m][half], word);
-                    sums[m][half] = s.dot(sums[m][half], finer, x);
-                }
+        for m in 0..M {
+            for half in 0..2 {
+                sums[m][half] = s.word_add(s.word_shl(sums[m][half], 7), below[m][half]);
             }
         }
     }
