@@ -6,9 +6,8 @@ use std::cell::Cell;
 
 /// Bytes on the heap at most, above what there was before.
 const MEMORY: usize = 512 << 20;
-/// Nanoseconds on a processor at most. Waiting for one does not count. The largest files
-/// take a twentieth of it, or a quarter where another program has half of the core.
-const PROCESSOR_TIME: u64 = 10_000_000_000;
+/// Nanoseconds on a processor at most. Waiting for one does not count.
+const PROCESSOR_TIME: u64 = 2_000_000_000;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
